@@ -1,0 +1,1 @@
+//! Facts from reels, aligned and compared.

@@ -1,0 +1,1 @@
+//! Hollow nodes: a pure state machine and a driver.

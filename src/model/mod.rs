@@ -1,0 +1,19 @@
+//! What an event is: keys, object events, views of pods and nodes, trace time. Pure values, no I/O, no clock.
+
+mod event;
+mod kind;
+mod node;
+mod pod;
+mod quantity;
+mod record;
+mod time;
+
+pub use event::{ObjectEvent, ObjectKey, Verb};
+pub use kind::{CONTEXT_KINDS, Kind, NODE, POD};
+pub use node::{NodeView, ReadyStatus, Taint, is_lifecycle_taint};
+pub use pod::{ContainerEnd, DisruptionReason, ID_ANNOTATION, Phase, PodView, is_id};
+pub use quantity::parse_quantity_milli;
+pub use record::{
+    ActionKind, ActionReport, ClockAnchor, Gap, GapReason, Note, PhaseMark, Record, RunPhase, Synced,
+};
+pub use time::TraceTime;

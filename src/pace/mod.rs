@@ -1,0 +1,1 @@
+//! Clocks, speed, due times and lateness. Only this module reads clocks.

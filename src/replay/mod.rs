@@ -1,0 +1,1 @@
+//! A reel played against a live scheduler.

@@ -1,0 +1,1 @@
+//! One report value, written for terminals and machines.

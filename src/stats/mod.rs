@@ -1,0 +1,1 @@
+//! Quantiles and tests over numbers. Pure; the source of every formula stands at its function.

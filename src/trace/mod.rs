@@ -1,0 +1,1 @@
+//! The file format `.reel`: framing, codec, reader and writer. Only this module knows bytes.
