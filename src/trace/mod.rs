@@ -1,1 +1,26 @@
 //! The file format `.reel`: framing, codec, reader and writer. Only this module knows bytes.
+//!
+//! A reel is a magic, a header chunk, data chunks and, once sealed, a summary chunk with a footer. Every chunk
+//! carries its own sync marker, lengths and checksums and decodes alone; `docs/trace-format.md` is the normative
+//! description. A reel without summary is complete up to its last chunk: its writer died or is still at work.
+
+mod codec;
+mod error;
+mod format;
+mod header;
+mod reader;
+mod recover;
+mod summary;
+#[cfg(test)]
+mod tests;
+mod thread;
+mod writer;
+
+pub use error::TraceError;
+pub use format::{CHUNK_HEADER_LEN, ChunkHeader, ChunkType, Limits, MAGIC};
+pub use header::{ClusterInfo, Header, RunInfo, digest_of};
+pub use reader::{Ending, Reader};
+pub use recover::{Recovered, recover};
+pub use summary::{ChunkEntry, Summary};
+pub use thread::{ReelThread, Sink};
+pub use writer::{CHUNK_BYTES, CHUNK_SPAN, ReelWriter, WriteOptions};

@@ -1,0 +1,68 @@
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::ChunkHeader;
+use crate::model::{Record, TraceTime};
+
+/// What is in a sealed reel. Derived data: a reader works without it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Summary {
+    /// Records of all types.
+    pub records: u64,
+    /// Object events by kind, then by verb.
+    pub events: BTreeMap<String, BTreeMap<String, u64>>,
+    /// Gap records.
+    pub gaps: u64,
+    /// Time of the first record.
+    pub first: TraceTime,
+    /// Time of the last record.
+    pub last: TraceTime,
+    /// Where the data chunks are.
+    pub chunks: Vec<ChunkEntry>,
+}
+
+/// One data chunk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChunkEntry {
+    /// Byte offset of its header.
+    pub offset: u64,
+    /// Bytes of header and body.
+    pub len: u64,
+    /// Records.
+    pub records: u32,
+    /// Time of its first record.
+    pub first: TraceTime,
+    /// Time of its last record.
+    pub last: TraceTime,
+}
+
+impl Summary {
+    /// Counts one more record.
+    pub fn count(&mut self, record: &Record) {
+        if self.records == 0 {
+            self.first = record.at();
+        }
+        self.records += 1;
+        self.last = self.last.max(record.at());
+        match record {
+            Record::Object(event) => {
+                let verbs = self.events.entry(event.key.kind.clone()).or_default();
+                *verbs.entry(event.verb.as_str().to_owned()).or_default() += 1;
+            }
+            Record::Gap(_) => self.gaps += 1,
+            _ => {}
+        }
+    }
+
+    pub(super) fn add_chunk(&mut self, offset: u64, len: u64, header: &ChunkHeader) {
+        self.chunks.push(ChunkEntry {
+            offset,
+            len,
+            records: header.records,
+            first: header.first,
+            last: header.last,
+        });
+    }
+}

@@ -1,0 +1,172 @@
+//! Whole files: what is written is read back, and whatever happens to the bytes, nothing is invented.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+use tempfile::TempDir;
+
+use super::*;
+use crate::model::{Note, ObjectEvent, Record, TraceTime, Verb};
+
+fn pod(n: u64) -> Record {
+    let object = json!({"apiVersion": "v1", "kind": "Pod", "spec": {"containers": [{"name": "c"}]},
+                        "metadata": {"name": format!("p{n}"), "namespace": "a", "uid": format!("u{n}")}});
+    Record::Object(ObjectEvent::new(TraceTime::from_millis(n * 400), Verb::Added, object).unwrap())
+}
+
+/// Twelve records over 4.4 s, so several chunks.
+fn sample() -> Vec<Record> {
+    (0..11)
+        .map(pod)
+        .chain([Record::Note(Note { at: TraceTime::from_millis(4_400), text: "end".into() })])
+        .collect()
+}
+
+fn write(dir: &TempDir, records: &[Record], seal: bool) -> PathBuf {
+    let path = dir.path().join("t.reel");
+    let header = Header { id: "id-1".into(), writer: "test".into(), ..Header::default() };
+    let mut writer =
+        ReelWriter::create(&path, &header, WriteOptions { overwrite: true, ..Default::default() }).unwrap();
+    for record in records {
+        writer.push(record).unwrap();
+    }
+    if seal {
+        writer.seal().unwrap();
+    } else {
+        writer.close_chunk().unwrap();
+    }
+    path
+}
+
+/// What a reader gets out of these bytes: the records, and whether it saw the proper end.
+fn read(bytes: &[u8]) -> Result<(Vec<Record>, Result<Ending, TraceError>), TraceError> {
+    let mut reader = Reader::new(bytes, Path::new("mem.reel"), Limits::default())?;
+    let mut records = Vec::new();
+    for record in reader.by_ref() {
+        match record {
+            Ok(record) => records.push(record),
+            Err(error) => return Ok((records, Err(error))),
+        }
+    }
+    let ending = reader.ending().cloned().unwrap();
+    Ok((records, Ok(ending)))
+}
+
+#[test]
+fn a_sealed_reel_reads_back_whole_with_its_summary() {
+    let dir = TempDir::new().unwrap();
+    let path = write(&dir, &sample(), true);
+    let mut reader = Reader::open(&path).unwrap();
+    assert_eq!(reader.header().id, "id-1");
+    let records: Vec<_> = reader.by_ref().collect::<Result<_, _>>().unwrap();
+    assert_eq!(records, sample());
+    let Some(Ending::Sealed(summary)) = reader.ending() else { panic!("not sealed") };
+    assert_eq!(summary.records, 12);
+    assert_eq!(summary.events["Pod"]["added"], 11);
+    assert!(summary.chunks.len() >= 4, "a chunk a second: {:?}", summary.chunks);
+}
+
+#[test]
+fn an_unsealed_reel_is_fully_readable_and_says_so() {
+    let dir = TempDir::new().unwrap();
+    let bytes = std::fs::read(write(&dir, &sample(), false)).unwrap();
+    let (records, ending) = read(&bytes).unwrap();
+    assert_eq!(records, sample());
+    assert_eq!(ending.unwrap(), Ending::Open);
+}
+
+#[test]
+fn cut_at_every_byte_a_reel_yields_a_prefix_and_never_claims_to_be_sealed() {
+    let dir = TempDir::new().unwrap();
+    let bytes = std::fs::read(write(&dir, &sample(), true)).unwrap();
+    let all = sample();
+    let mut cut = 0;
+    for len in 0..bytes.len() {
+        let Ok((records, ending)) = read(&bytes[..len]) else { continue };
+        assert_eq!(records, all[..records.len()], "cut at {len}");
+        match ending {
+            Ok(Ending::Sealed(_)) => assert_eq!(records.len(), all.len(), "cut at {len}"),
+            Ok(Ending::Open) => {}
+            Err(error) => {
+                assert!(matches!(error, TraceError::Cut { .. }), "cut at {len}: {error}");
+                cut += 1;
+            }
+        }
+    }
+    assert!(cut > bytes.len() / 2);
+}
+
+#[test]
+fn with_any_byte_flipped_nothing_is_invented() {
+    let dir = TempDir::new().unwrap();
+    let bytes = std::fs::read(write(&dir, &sample(), true)).unwrap();
+    let all = sample();
+    for at in 0..bytes.len() {
+        let mut bad = bytes.clone();
+        bad[at] ^= 0x5a;
+        let Ok((records, ending)) = read(&bad) else { continue };
+        assert_eq!(records, all[..records.len()], "flipped at {at}");
+        // Only the reserved bytes of the footer carry nothing.
+        assert!(ending.is_err() || records.len() == all.len(), "flipped at {at}");
+    }
+}
+
+#[test]
+fn recover_keeps_every_whole_chunk_and_marks_the_hole() {
+    let dir = TempDir::new().unwrap();
+    let path = write(&dir, &sample(), true);
+    let mut bytes = std::fs::read(&path).unwrap();
+    let Ok((_, Ok(Ending::Sealed(summary)))) = read(&bytes) else { panic!("not sealed") };
+    let hurt = summary.chunks[1];
+    bytes[hurt.offset as usize + CHUNK_HEADER_LEN + 3] ^= 0xff;
+    std::fs::write(&path, &bytes).unwrap();
+    let out = dir.path().join("out.reel");
+    let found = recover(&path, &out, WriteOptions::default()).unwrap();
+    assert!(found.is_lossy());
+    assert_eq!(found.chunks as usize, summary.chunks.len() - 1);
+    let (records, ending) = read(&std::fs::read(&out).unwrap()).unwrap();
+    assert!(matches!(ending, Ok(Ending::Sealed(_))));
+    let gaps = records.iter().filter(|r| matches!(r, Record::Gap(_))).count();
+    assert_eq!((gaps, records.len() - gaps), (1, 12 - hurt.records as usize));
+}
+
+#[test]
+fn strangers_are_told_apart() {
+    assert!(matches!(read(b""), Err(TraceError::Empty { .. })));
+    assert!(matches!(read(b"apiVersion: v1\n"), Err(TraceError::NotAReel { .. })));
+    let mut newer = MAGIC.to_vec();
+    newer[7] = 9;
+    assert!(matches!(read(&newer), Err(TraceError::Version { found: 9, .. })));
+}
+
+#[test]
+fn a_header_that_requires_the_unknown_is_refused_by_name() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("r.reel");
+    let header = Header { requires: vec!["time-travel".into()], ..Header::default() };
+    ReelWriter::create(&path, &header, WriteOptions::default()).unwrap().seal().unwrap();
+    let error = Reader::open(&path).unwrap_err();
+    assert!(error.to_string().contains("time-travel"), "{error}");
+}
+
+#[test]
+fn an_existing_file_is_not_overwritten() {
+    let dir = TempDir::new().unwrap();
+    let path = write(&dir, &[], true);
+    let error = ReelWriter::create(&path, &Header::default(), WriteOptions::default()).unwrap_err();
+    assert!(matches!(error, TraceError::Exists { .. }));
+    assert!(Reader::open(&path).is_ok());
+}
+
+#[test]
+fn the_thread_writes_what_the_sinks_push() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("thread.reel");
+    let thread = ReelThread::start(&path, &Header::default(), WriteOptions::default()).unwrap();
+    let sink = thread.sink();
+    for record in sample() {
+        sink.push(record);
+    }
+    assert_eq!(thread.seal().unwrap().records, 12);
+    assert_eq!(read(&std::fs::read(&path).unwrap()).unwrap().0, sample());
+}

@@ -1,0 +1,156 @@
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
+
+use super::{CHUNK_SPAN, Header, ReelWriter, Summary, TraceError, WriteOptions};
+use crate::model::{Gap, GapReason, Record, TraceTime};
+
+/// Records that wait for the disk at most; one more is dropped and counted as a gap.
+const QUEUE: usize = 1 << 14;
+
+enum Message {
+    Record(Box<Record>),
+    Seal,
+}
+
+/// State that writers of records and the thread share.
+#[derive(Debug, Default)]
+struct Shared {
+    dropped: AtomicU64,
+    failed: AtomicBool,
+    bytes: AtomicU64,
+    records: AtomicU64,
+}
+
+/// Where records go. Cheap to clone, never blocks: a full queue drops the record, which the reel then says.
+#[derive(Debug, Clone)]
+pub struct Sink {
+    queue: SyncSender<Message>,
+    shared: Arc<Shared>,
+}
+
+impl Sink {
+    /// Hands a record to the writer.
+    pub fn push(&self, record: Record) {
+        if let Err(TrySendError::Full(_)) = self.queue.try_send(Message::Record(Box::new(record))) {
+            self.shared.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether the writer has given up; the reason comes out of [`ReelThread::seal`].
+    pub fn has_failed(&self) -> bool {
+        self.shared.failed.load(Ordering::Relaxed)
+    }
+
+    /// Records and bytes in the file so far.
+    pub fn progress(&self) -> (u64, u64) {
+        (self.shared.records.load(Ordering::Relaxed), self.shared.bytes.load(Ordering::Relaxed))
+    }
+}
+
+/// A reel that is being written on a thread of its own, so that a slow disk slows nobody down.
+#[derive(Debug)]
+pub struct ReelThread {
+    path: PathBuf,
+    sink: Sink,
+    thread: JoinHandle<Result<Summary, TraceError>>,
+}
+
+impl ReelThread {
+    /// Creates the file and starts the thread.
+    ///
+    /// # Errors
+    /// As [`ReelWriter::create`].
+    pub fn start(path: &Path, header: &Header, options: WriteOptions) -> Result<ReelThread, TraceError> {
+        let writer = ReelWriter::create(path, header, options)?;
+        let (queue, inbox) = sync_channel(QUEUE);
+        let shared = Arc::new(Shared::default());
+        let thread = {
+            let shared = shared.clone();
+            std::thread::Builder::new()
+                .name("reel-writer".to_owned())
+                .spawn(move || write_until_sealed(writer, &inbox, &shared))
+        };
+        let thread = thread.map_err(|source| TraceError::Io {
+            path: path.to_owned(),
+            doing: "start a writer thread for",
+            source,
+        })?;
+        Ok(ReelThread { path: path.to_owned(), sink: Sink { queue, shared }, thread })
+    }
+
+    /// Where records go.
+    pub fn sink(&self) -> Sink {
+        self.sink.clone()
+    }
+
+    /// Writes what is queued, seals the file and says what is in it. Records pushed later are lost.
+    ///
+    /// # Errors
+    /// The first error that the writer met; the file is then a reel without summary.
+    pub fn seal(self) -> Result<Summary, TraceError> {
+        // The thread drains its queue to the end, so this waits at most for the disk.
+        let asked = self.sink.queue.send(Message::Seal);
+        let result = self.thread.join().map_err(|_| TraceError::WriterGone { path: self.path.clone() })?;
+        asked.map_err(|_| TraceError::WriterGone { path: self.path }).and(result)
+    }
+}
+
+fn write_until_sealed(
+    mut writer: ReelWriter,
+    inbox: &Receiver<Message>,
+    shared: &Shared,
+) -> Result<Summary, TraceError> {
+    let mut failure = None;
+    let mut last = TraceTime::ZERO;
+    loop {
+        let message = match inbox.recv_timeout(CHUNK_SPAN) {
+            Ok(Message::Record(record)) => Some(record),
+            Err(RecvTimeoutError::Timeout) => None,
+            Ok(Message::Seal) | Err(RecvTimeoutError::Disconnected) => break,
+        };
+        // After a failure the queue is still drained, so that no producer finds it full.
+        if failure.is_some() {
+            continue;
+        }
+        let written = match message {
+            Some(record) => {
+                let from = std::mem::replace(&mut last, record.at());
+                shared.records.fetch_add(1, Ordering::Relaxed);
+                note_overflow(&mut writer, shared, from, last).and_then(|()| writer.push(&record))
+            }
+            None => writer.close_chunk(),
+        };
+        shared.bytes.store(writer.len(), Ordering::Relaxed);
+        if let Err(error) = written {
+            shared.failed.store(true, Ordering::Relaxed);
+            failure = Some(error);
+        }
+    }
+    match failure {
+        Some(error) => Err(error),
+        None => note_overflow(&mut writer, shared, last, last).and_then(|()| writer.seal()),
+    }
+}
+
+/// Dropped records become a gap in the reel, between the records around them.
+fn note_overflow(
+    writer: &mut ReelWriter,
+    shared: &Shared,
+    from: TraceTime,
+    at: TraceTime,
+) -> Result<(), TraceError> {
+    let dropped = shared.dropped.swap(0, Ordering::Relaxed);
+    if dropped == 0 {
+        return Ok(());
+    }
+    writer.push(&Record::Gap(Gap {
+        at,
+        from,
+        kind: "*".to_owned(),
+        reason: GapReason::Overflow,
+        detail: format!("{dropped} records dropped: the disk was slower than the cluster"),
+    }))
+}
