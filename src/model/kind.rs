@@ -44,6 +44,11 @@ impl Kind {
         }
     }
 
+    /// The kind as [`ObjectKey::kind`](super::ObjectKey::kind) has it: `Pod`, `ReplicaSet.apps`.
+    pub fn name(&self) -> String {
+        if self.group.is_empty() { self.kind.to_string() } else { format!("{}.{}", self.kind, self.group) }
+    }
+
     /// The URL path of the collection over all namespaces.
     pub fn path(&self) -> String {
         format!("{}/{}", self.base(), self.plural)

@@ -1,1 +1,8 @@
-//! Watches to reel.
+//! Watches to reel: one watcher a kind, every change stamped at arrival, everything that may be missing marked.
+
+mod kinds;
+mod known;
+mod recorder;
+
+pub use kinds::{RecordKind, default_kinds};
+pub use recorder::{RecordError, Recorder, Tap};

@@ -1,0 +1,108 @@
+use std::path::PathBuf;
+use std::time::Duration;
+
+use kube::config::{Config, KubeConfigOptions, Kubeconfig};
+use serde_json::Value;
+
+use super::error::{K8sError, chain};
+use super::request::{Request, send};
+
+/// Which cluster.
+#[derive(Debug, Clone, Default)]
+pub struct ConnectOptions {
+    /// Kubeconfig file; absent: `$KUBECONFIG`, `~/.kube/config`, or the service account of the pod around us.
+    pub kubeconfig: Option<PathBuf>,
+    /// Context in it; absent: its current one.
+    pub context: Option<String>,
+}
+
+/// A cluster that answered.
+#[derive(Clone)]
+pub struct Target {
+    /// The connection.
+    pub client: kube::Client,
+    /// Name of the kubeconfig context, or `in-cluster`.
+    pub context: String,
+    /// Address of the API server.
+    pub url: String,
+    /// Its `gitVersion`.
+    pub version: String,
+}
+
+impl std::fmt::Display for Target {
+    /// `kind-test (https://127.0.0.1:6443, v1.37.2)`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} ({}, {})", self.context, self.url, self.version)
+    }
+}
+
+/// Connects and asks for the version, so that a wrong address or wrong credentials show at once.
+///
+/// # Errors
+/// [`K8sError`] that names the kubeconfig, the address or the context to look at.
+pub async fn connect(options: &ConnectOptions) -> Result<Target, K8sError> {
+    let (mut config, context) = load(options).await?;
+    config.connect_timeout = Some(Duration::from_secs(10));
+    // Retries are ours to make and to count.
+    config.default_retry = false;
+    let url = config.cluster_url.to_string();
+    let client = kube::Client::try_from(config)
+        .map_err(|e| K8sError::Kubeconfig { path: shown_path(options), what: chain(&e) })?;
+    // `/version` is open to everybody; listing namespaces' own rules is not, so wrong credentials show here.
+    let whoami = serde_json::json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",
+        "spec": {"resourceAttributes": {"verb": "list", "resource": "pods"}}});
+    let version = ask(&client, Request::get("/version".to_owned()), &url, &context).await?;
+    let path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews".to_owned();
+    ask(&client, Request::post(path, &whoami), &url, &context).await?;
+    let version = version["gitVersion"].as_str().unwrap_or("unknown").to_owned();
+    Ok(Target { client, context, url, version })
+}
+
+async fn ask(client: &kube::Client, request: Request, url: &str, context: &str) -> Result<Value, K8sError> {
+    match send(client, &request).await {
+        Ok(reply) => Ok(reply.body),
+        Err(K8sError::Api { status: 401, message, .. }) => Err(K8sError::Unauthorized {
+            url: url.to_owned(),
+            context: context.to_owned(),
+            what: message,
+        }),
+        Err(K8sError::Transport { what, .. }) => Err(K8sError::Unreachable { url: url.to_owned(), what }),
+        Err(other) => Err(other),
+    }
+}
+
+async fn load(options: &ConnectOptions) -> Result<(Config, String), K8sError> {
+    let bad = |what: String| K8sError::Kubeconfig { path: shown_path(options), what };
+    let kubeconfig = match &options.kubeconfig {
+        Some(path) => Kubeconfig::read_from(path),
+        None => Kubeconfig::read(),
+    };
+    let kubeconfig = match kubeconfig {
+        Ok(kubeconfig) => kubeconfig,
+        Err(error) if options.kubeconfig.is_none() && options.context.is_none() => {
+            let config = Config::incluster().map_err(|_| bad(chain(&error)))?;
+            return Ok((config, "in-cluster".to_owned()));
+        }
+        Err(error) => return Err(bad(chain(&error))),
+    };
+    let context = options.context.clone().or_else(|| kubeconfig.current_context.clone().filter(|c| !c.is_empty()));
+    let known: Vec<String> = kubeconfig.contexts.iter().map(|c| c.name.clone()).collect();
+    let Some(context) = context else {
+        return Err(bad(format!("has no current context; its contexts are: {}", listed(&known))));
+    };
+    if !known.contains(&context) {
+        return Err(bad(format!("has no context {context:?}; its contexts are: {}", listed(&known))));
+    }
+    let choice = KubeConfigOptions { context: Some(context.clone()), ..Default::default() };
+    let config = Config::from_custom_kubeconfig(kubeconfig, &choice).await.map_err(|e| bad(chain(&e)))?;
+    Ok((config, context))
+}
+
+fn listed(names: &[String]) -> String {
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+}
+
+fn shown_path(options: &ConnectOptions) -> PathBuf {
+    let env = || std::env::var_os("KUBECONFIG").filter(|v| !v.is_empty()).map(PathBuf::from);
+    options.kubeconfig.clone().or_else(env).unwrap_or_else(|| PathBuf::from("~/.kube/config"))
+}

@@ -1,0 +1,117 @@
+use http::header::CONTENT_TYPE;
+use serde_json::{Value, json};
+
+use super::error::K8sError;
+use crate::model::{Kind, ObjectKey};
+
+/// How a patch is merged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PatchType {
+    /// RFC 7386.
+    Merge,
+    /// Kubernetes strategic merge: lists merge by key.
+    Strategic,
+}
+
+/// One request as a value: built by pure code, sent by [`send`] or a [`Submitter`](super::Submitter).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    method: http::Method,
+    path: String,
+    content: &'static str,
+    body: Vec<u8>,
+}
+
+impl Request {
+    /// GET of a path.
+    pub fn get(path: String) -> Request {
+        Request { method: http::Method::GET, path, content: "", body: Vec::new() }
+    }
+
+    /// POST of an object to a collection.
+    pub fn post(path: String, object: &Value) -> Request {
+        Request { method: http::Method::POST, path, content: "application/json", body: bytes(object) }
+    }
+
+    /// PUT of an object.
+    pub fn put(path: String, object: &Value) -> Request {
+        Request { method: http::Method::PUT, path, content: "application/json", body: bytes(object) }
+    }
+
+    /// Creates an object of a kind.
+    pub fn create(kind: &Kind, object: &Value) -> Request {
+        Request::post(kind.path_in(object["metadata"]["namespace"].as_str()), object)
+    }
+
+    /// Patches an object, or its subresource.
+    pub fn patch(
+        kind: &Kind,
+        key: &ObjectKey,
+        subresource: Option<&str>,
+        patch_type: PatchType,
+        patch: &Value,
+    ) -> Request {
+        let content = match patch_type {
+            PatchType::Merge => "application/merge-patch+json",
+            PatchType::Strategic => "application/strategic-merge-patch+json",
+        };
+        let mut path = object_path(kind, key);
+        if let Some(subresource) = subresource {
+            path = format!("{path}/{subresource}");
+        }
+        Request { method: http::Method::PATCH, path, content, body: bytes(patch) }
+    }
+
+    /// Deletes an object; with a UID only that one, so that a successor of the same name is safe.
+    pub fn delete(kind: &Kind, key: &ObjectKey, grace_seconds: Option<u64>, uid: Option<&str>) -> Request {
+        let mut options = json!({"apiVersion": "v1", "kind": "DeleteOptions"});
+        if let Some(grace) = grace_seconds {
+            options["gracePeriodSeconds"] = grace.into();
+        }
+        if let Some(uid) = uid {
+            options["preconditions"] = json!({"uid": uid});
+        }
+        let path = object_path(kind, key);
+        Request { method: http::Method::DELETE, path, content: "application/json", body: bytes(&options) }
+    }
+
+    /// `POST /api/v1/...`, for messages.
+    pub fn describe(&self) -> String {
+        format!("{} {}", self.method, self.path)
+    }
+
+    fn to_http(&self) -> Result<http::Request<Vec<u8>>, http::Error> {
+        let mut builder = http::Request::builder().method(&self.method).uri(&self.path);
+        if !self.content.is_empty() {
+            builder = builder.header(CONTENT_TYPE, self.content);
+        }
+        builder.body(self.body.clone())
+    }
+}
+
+fn object_path(kind: &Kind, key: &ObjectKey) -> String {
+    format!("{}/{}", kind.path_in(key.namespace.as_deref()), key.name)
+}
+
+fn bytes(value: &Value) -> Vec<u8> {
+    value.to_string().into_bytes()
+}
+
+/// A successful answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reply {
+    /// The object that the server sent.
+    pub body: Value,
+}
+
+/// Sends a request and reads the whole answer.
+///
+/// # Errors
+/// [`K8sError::Api`] for every status but 2xx, [`K8sError::Transport`] where there was no answer.
+pub async fn send(client: &kube::Client, request: &Request) -> Result<Reply, K8sError> {
+    let broken = |what: String| K8sError::Transport { doing: request.describe(), what };
+    let http = request.to_http().map_err(|e| broken(e.to_string()))?;
+    let text = client.request_text(http).await.map_err(|e| K8sError::of(request.describe(), e))?;
+    let body = serde_json::from_str(&text).map_err(|e| broken(format!("the answer is not JSON: {e}")))?;
+    Ok(Reply { body })
+}
