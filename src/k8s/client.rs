@@ -106,3 +106,17 @@ fn shown_path(options: &ConnectOptions) -> PathBuf {
     let env = || std::env::var_os("KUBECONFIG").filter(|v| !v.is_empty()).map(PathBuf::from);
     options.kubeconfig.clone().or_else(env).unwrap_or_else(|| PathBuf::from("~/.kube/config"))
 }
+
+/// A client for another component of the same control plane (a scheduler's `/metrics`), with the CA and the
+/// credentials of the kubeconfig.
+///
+/// # Errors
+/// [`K8sError::Kubeconfig`] where the kubeconfig or the address cannot be used.
+pub async fn component_client(options: &ConnectOptions, url: &str) -> Result<kube::Client, K8sError> {
+    let (mut config, _) = load(options).await?;
+    let bad = |what: String| K8sError::Kubeconfig { path: shown_path(options), what };
+    config.cluster_url = url.parse().map_err(|e| bad(format!("{url:?} is no address: {e}")))?;
+    config.connect_timeout = Some(Duration::from_secs(10));
+    config.default_retry = false;
+    kube::Client::try_from(config).map_err(|e| bad(chain(&e)))
+}

@@ -6,7 +6,7 @@ mod request;
 mod submit;
 mod watch;
 
-pub use client::{ConnectOptions, Target, connect};
+pub use client::{ConnectOptions, Target, component_client, connect};
 pub use error::K8sError;
 pub use request::{PatchType, Reply, Request, send};
 pub use submit::{Answer, Submitter};

@@ -1,1 +1,15 @@
-//! A reel played against a live scheduler.
+//! A reel played against a live scheduler: a pure plan, then a run that records itself into a reel.
+
+mod engine;
+mod lockstep;
+mod open;
+mod plan;
+mod run;
+mod scheduler;
+mod target;
+mod world;
+
+pub use plan::{Action, Left, NodeChange, Plan, TimedAction};
+pub use run::{Mode, ReplayError, RunOptions, RunSummary, run};
+pub use scheduler::SchedulerProbe;
+pub use target::{OWNER_ANNOTATION, RUN_ANNOTATION, clean};

@@ -1,0 +1,81 @@
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+
+use super::fleet::{Fleet, HollowRequest, Instants};
+use super::lease::wall;
+use crate::k8s::{Answer, Submitter};
+use crate::model::{ObjectEvent, TraceTime};
+use crate::pace::Clock;
+
+/// Tells the trace time at which the run stands.
+pub type TraceNow = Arc<dyn Fn() -> TraceTime + Send + Sync>;
+
+/// Hears how each request of a hollow node went.
+pub type Report = Arc<dyn Fn(&HollowRequest, &Answer) + Send + Sync>;
+
+/// The longest nap: trace time may jump or run fast.
+const NAP: Duration = Duration::from_millis(20);
+
+/// Runs a fleet on its own: obligations are met as trace time passes.
+#[derive(Debug)]
+pub struct Driver {
+    fleet: Arc<Mutex<Fleet>>,
+    wake: Arc<Notify>,
+    task: JoinHandle<()>,
+}
+
+impl Driver {
+    /// Starts on the current runtime.
+    pub fn start(
+        fleet: Arc<Mutex<Fleet>>,
+        submitter: Submitter,
+        clock: Arc<dyn Clock>,
+        now: TraceNow,
+        report: Report,
+    ) -> Driver {
+        let wake = Arc::new(Notify::new());
+        let task = tokio::spawn(drive(fleet.clone(), wake.clone(), submitter, clock, now, report));
+        Driver { fleet, wake, task }
+    }
+
+    /// Takes note of a pod event that happened at `now` in trace time.
+    pub fn observe(&self, event: &ObjectEvent, now: TraceTime) {
+        self.fleet.lock().unwrap_or_else(PoisonError::into_inner).observe(event, now);
+        self.wake.notify_one();
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn drive(
+    fleet: Arc<Mutex<Fleet>>,
+    wake: Arc<Notify>,
+    submitter: Submitter,
+    clock: Arc<dyn Clock>,
+    now: TraceNow,
+    report: Report,
+) {
+    loop {
+        let fired = {
+            let mut fleet = fleet.lock().unwrap_or_else(PoisonError::into_inner);
+            fleet.fire_next(Instants { trace: now(), wall: wall(&*clock) })
+        };
+        match fired {
+            Some(request) => {
+                let report = report.clone();
+                let (key, http) = (request.key.clone(), request.request.clone());
+                submitter.submit(&key, http, move |answer| report(&request, &answer));
+            }
+            None => {
+                let _ = tokio::time::timeout(NAP, wake.notified()).await;
+            }
+        }
+    }
+}

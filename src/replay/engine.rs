@@ -1,0 +1,208 @@
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
+
+use super::plan::{Action, NodeChange};
+use super::target::RUN_ANNOTATION;
+use super::world::World;
+use crate::hollow::{Fleet, HollowRequest, Leases, TraceNow, registration};
+use crate::k8s::{Answer, K8sError, PatchType, Request, Submitter};
+use crate::model::{
+    ActionKind, ActionReport, Kind, NODE, NodeView, ObjectKey, POD, ReadyStatus, Record, TraceTime, is_lifecycle_taint,
+};
+use crate::pace::Clock;
+use crate::trace::Sink;
+
+/// What both modes of a run share: how actions become requests, and how their answers become records.
+#[derive(Clone)]
+pub(super) struct Engine {
+    pub(super) run_id: String,
+    pub(super) submitter: Submitter,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) sink: Sink,
+    pub(super) world: World,
+    pub(super) fleet: Arc<Mutex<Fleet>>,
+    pub(super) leases: Arc<Leases>,
+    pub(super) now: TraceNow,
+    pub(super) seq: Arc<AtomicU64>,
+}
+
+/// When an action was due, on both time lines.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Due {
+    /// On the trace's.
+    pub(super) trace: TraceTime,
+    /// On the run's.
+    pub(super) run: TraceTime,
+}
+
+impl Engine {
+    pub(super) fn fleet(&self) -> MutexGuard<'_, Fleet> {
+        self.fleet.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn wall(&self) -> DateTime<Utc> {
+        DateTime::from_timestamp_nanos(self.clock.wall_ns())
+    }
+
+    /// The requests that carry out an action, in order. An action about a pod that is no longer there has none.
+    pub(super) fn requests(&self, action: &Action) -> Vec<Request> {
+        match action {
+            Action::CreateContext { kind, object, status } => {
+                let key = action.key();
+                let status = status.iter().map(|s| merge(kind, &key, Some("status"), s));
+                std::iter::once(Request::create(kind, object)).chain(status).collect()
+            }
+            Action::UpdateContext { kind, key, patch, status } => {
+                let object = patch.iter().map(|p| merge(kind, key, None, p));
+                object.chain(status.iter().map(|s| merge(kind, key, Some("status"), s))).collect()
+            }
+            Action::DeleteContext { kind, key } => vec![Request::delete(kind, key, None, None)],
+            Action::CreateNode { object } => {
+                let annotations = BTreeMap::from([(RUN_ANNOTATION.to_owned(), self.run_id.clone())]);
+                vec![Request::create(&NODE, &registration(object, &annotations, self.wall()))]
+            }
+            Action::UpdateNode { change, .. } => self.node_requests(&action.key(), change),
+            Action::DeleteNode { .. } => vec![Request::delete(&NODE, &action.key(), None, None)],
+            Action::CreatePod(submission) => {
+                let mut object = submission.object.clone();
+                object["metadata"]["annotations"][RUN_ANNOTATION] = self.run_id.as_str().into();
+                vec![Request::create(&POD, &object)]
+            }
+            Action::UpdatePod { id, key, patch } => {
+                let uid = self.world.state().uid_of(id).map(str::to_owned);
+                let with_uid = |uid: String| {
+                    let mut patch = patch.clone();
+                    patch["metadata"]["uid"] = uid.into();
+                    merge(&POD, key, None, &patch)
+                };
+                uid.map(with_uid).into_iter().collect()
+            }
+            Action::DeletePod { id, key, grace } => {
+                let uid = self.world.state().uid_of(id).map(str::to_owned);
+                uid.map(|uid| Request::delete(&POD, key, *grace, Some(&uid))).into_iter().collect()
+            }
+        }
+    }
+
+    fn node_requests(&self, key: &ObjectKey, change: &NodeChange) -> Vec<Request> {
+        let mut patch = json!({});
+        if let Some(labels) = &change.labels {
+            patch["metadata"]["labels"] = labels.clone();
+        }
+        if let Some(unschedulable) = change.unschedulable {
+            patch["spec"]["unschedulable"] = unschedulable.into();
+        }
+        if let Some(chosen) = &change.taints {
+            let current = self.world.state().nodes.get(&key.name).cloned().unwrap_or_default();
+            let kept = NodeView(&current).taints().into_iter().filter(|t| is_lifecycle_taint(&t.key));
+            patch["spec"]["taints"] = json!(chosen.iter().cloned().chain(kept).collect::<Vec<_>>());
+        }
+        let mut requests = Vec::new();
+        if patch != json!({}) {
+            requests.push(Request::patch(&NODE, key, None, PatchType::Merge, &patch));
+        }
+        let mut status = json!({});
+        if let Some((capacity, allocatable)) = &change.resources {
+            status["status"] = json!({"capacity": capacity, "allocatable": allocatable});
+        }
+        if let Some(ready) = change.ready {
+            status["status"]["conditions"] = json!([ready_condition(ready, self.wall())]);
+        }
+        if status != json!({}) {
+            requests.push(Request::patch(&NODE, key, Some("status"), PatchType::Strategic, &status));
+        }
+        requests
+    }
+
+    /// What the hollow side must know before the request is out.
+    pub(super) fn prepare(&self, action: &Action) {
+        match action {
+            // Before it exists, so that no pod can be bound to a node that the fleet does not know.
+            Action::CreateNode { object } => self.fleet().add_node(object),
+            Action::DeleteNode { name } => {
+                self.leases.remove(name);
+                self.fleet().remove_node(name);
+            }
+            Action::UpdateNode { name, change: NodeChange { ready: Some(ready), .. } } => {
+                let uid = self.world.state().nodes.get(name).map(|n| n["metadata"]["uid"].clone());
+                match (ready, uid.as_ref().and_then(Value::as_str)) {
+                    (ReadyStatus::True, Some(uid)) => self.leases.add(name, uid),
+                    _ => self.leases.remove(name),
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Writes down how an action went.
+    pub(super) fn report(&self, kind: ActionKind, key: &ObjectKey, due: Due, answer: &Answer) {
+        let (status, error) = match &answer.result {
+            Ok(_) => (200, String::new()),
+            Err(error) => (error.status().unwrap_or(0), error.to_string()),
+        };
+        if kind == ActionKind::CreateNode
+            && let Ok(reply) = &answer.result
+        {
+            self.leases.add(&key.name, reply.body["metadata"]["uid"].as_str().unwrap_or_default());
+        }
+        self.push_report(ActionReport {
+            seq: self.seq.fetch_add(1, Ordering::Relaxed),
+            action: kind,
+            key: key.clone(),
+            trace_at: due.trace,
+            due: due.run,
+            sent: answer.sent,
+            answered: answer.answered,
+            status,
+            error,
+        });
+    }
+
+    /// Writes down an action whose object is not there any more: nothing was sent.
+    pub(super) fn report_moot(&self, kind: ActionKind, key: &ObjectKey, due: Due) {
+        let now = self.clock.now();
+        let result = Err(K8sError::Api {
+            doing: "skipped".to_owned(),
+            status: 404,
+            reason: "Gone".to_owned(),
+            message: "the pod is not there any more in this run".to_owned(),
+        });
+        self.report(kind, key, due, &Answer { sent: now, answered: now, result });
+    }
+
+    /// Writes down what a hollow node did to a pod.
+    pub(super) fn report_hollow(&self, request: &HollowRequest, due: TraceTime, answer: &Answer) {
+        match (request.action, &answer.result) {
+            (Some(kind), _) => {
+                self.report(kind, &request.key, Due { trace: request.due, run: due }, answer);
+            }
+            // A pod that went away meanwhile: its next status is of no use to anybody.
+            (None, Err(error)) if !matches!(error.status(), Some(404 | 409)) => {
+                tracing::warn!("status of {}: {error}", request.key);
+            }
+            (None, _) => {}
+        }
+    }
+
+    fn push_report(&self, report: ActionReport) {
+        self.sink.push(Record::Action(report));
+    }
+}
+
+fn merge(kind: &Kind, key: &ObjectKey, subresource: Option<&str>, patch: &Value) -> Request {
+    Request::patch(kind, key, subresource, PatchType::Merge, patch)
+}
+
+fn ready_condition(ready: ReadyStatus, now: DateTime<Utc>) -> Value {
+    let (status, reason) = match ready {
+        ReadyStatus::True => ("True", "KubeletReady"),
+        ReadyStatus::False => ("False", "KubeletNotReady"),
+        ReadyStatus::Unknown => ("Unknown", "NodeStatusUnknown"),
+    };
+    let time = now.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
+    json!({"type": "Ready", "status": status, "reason": reason, "lastHeartbeatTime": time, "lastTransitionTime": time})
+}

@@ -1,0 +1,190 @@
+//! The plan: a trace turned into timed actions by what each recorded thing is, input or outcome. Pure.
+
+mod build;
+mod context;
+mod nodes;
+mod pods;
+mod submission;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::hollow::PodBehaviour;
+use crate::model::{ActionKind, Kind, ObjectKey, ReadyStatus, Taint, TraceTime};
+
+/// Everything that a run does on its own account, in order.
+#[derive(Debug, Clone, Default)]
+pub struct Plan {
+    /// The trace instant at which the play starts: the initial state is complete.
+    pub origin: TraceTime,
+    /// The last instant of the trace.
+    pub end: TraceTime,
+    /// Context objects of the initial state, to be created first.
+    pub context: Vec<TimedAction>,
+    /// Nodes of the initial state, in the order of the trace.
+    pub nodes: Vec<Arc<Value>>,
+    /// Pods that were bound when the trace starts, with `spec.nodeName`.
+    pub placed: Vec<Submission>,
+    /// All later inputs, by time.
+    pub actions: Vec<TimedAction>,
+    /// How each pod behaves once bound, by id.
+    pub behaviours: HashMap<String, PodBehaviour>,
+    /// What is not replayed.
+    pub left: Left,
+}
+
+/// What a plan leaves out, and how often, by reason in words.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Left(pub BTreeMap<String, u64>);
+
+impl Left {
+    fn count(&mut self, reason: impl Into<String>) {
+        *self.0.entry(reason.into()).or_default() += 1;
+    }
+}
+
+/// A pod to submit.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Submission {
+    /// Identity over all runs.
+    pub id: String,
+    /// The object to post.
+    pub object: Value,
+}
+
+/// An action and its instant on the trace's time line.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TimedAction {
+    /// When.
+    pub at: TraceTime,
+    /// What.
+    pub action: Action,
+}
+
+/// An input of the trace.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    /// Create a context object, with its status where it has one that counts.
+    CreateContext {
+        /// Its kind.
+        kind: Kind,
+        /// The object to post.
+        object: Value,
+        /// A status to patch in afterwards.
+        status: Option<Value>,
+    },
+    /// Patch a context object.
+    UpdateContext {
+        /// Its kind.
+        kind: Kind,
+        /// Which.
+        key: ObjectKey,
+        /// Merge patch of the object, if anything but the status changed.
+        patch: Option<Value>,
+        /// Merge patch of its status.
+        status: Option<Value>,
+    },
+    /// Delete a context object.
+    DeleteContext {
+        /// Its kind.
+        kind: Kind,
+        /// Which.
+        key: ObjectKey,
+    },
+    /// Register a node.
+    CreateNode {
+        /// The recorded object.
+        object: Arc<Value>,
+    },
+    /// Change a node.
+    UpdateNode {
+        /// Its name.
+        name: String,
+        /// What changes.
+        change: NodeChange,
+    },
+    /// Delete a node.
+    DeleteNode {
+        /// Its name.
+        name: String,
+    },
+    /// Submit a pod.
+    CreatePod(Submission),
+    /// Patch a pod: labels, gates lifted.
+    UpdatePod {
+        /// Which.
+        id: String,
+        /// Where.
+        key: ObjectKey,
+        /// Merge patch.
+        patch: Value,
+    },
+    /// Ask for the deletion of a pod.
+    DeletePod {
+        /// Which.
+        id: String,
+        /// Where.
+        key: ObjectKey,
+        /// Recorded grace period, seconds.
+        grace: Option<u64>,
+    },
+}
+
+/// What people, controllers and the kubelet changed about a node.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct NodeChange {
+    /// Merge patch of the labels.
+    pub labels: Option<Value>,
+    /// The new chosen taints; those of the node lifecycle controller stay as they are.
+    pub taints: Option<Vec<Taint>>,
+    /// Cordoned or not.
+    pub unschedulable: Option<bool>,
+    /// New `status.capacity` and `status.allocatable`.
+    pub resources: Option<(Value, Value)>,
+    /// New Ready condition.
+    pub ready: Option<ReadyStatus>,
+}
+
+impl NodeChange {
+    /// Whether nothing that is an input changed.
+    pub fn is_empty(&self) -> bool {
+        *self == NodeChange::default()
+    }
+}
+
+impl Action {
+    /// The kind of action, as a run's reel names it.
+    pub fn kind(&self) -> ActionKind {
+        match self {
+            Action::CreateContext { .. } => ActionKind::CreateContext,
+            Action::UpdateContext { .. } => ActionKind::UpdateContext,
+            Action::DeleteContext { .. } => ActionKind::DeleteContext,
+            Action::CreateNode { .. } => ActionKind::CreateNode,
+            Action::UpdateNode { .. } => ActionKind::UpdateNode,
+            Action::DeleteNode { .. } => ActionKind::DeleteNode,
+            Action::CreatePod(_) => ActionKind::CreatePod,
+            Action::UpdatePod { .. } => ActionKind::UpdatePod,
+            Action::DeletePod { .. } => ActionKind::DeletePod,
+        }
+    }
+
+    /// The object that it is about.
+    pub fn key(&self) -> ObjectKey {
+        let node = |name: &str| ObjectKey { kind: "Node".to_owned(), namespace: None, name: name.to_owned() };
+        let of = |object: &Value| ObjectKey::of(object).unwrap_or_else(|| node(""));
+        match self {
+            Action::CreateContext { object, .. } => of(object),
+            Action::CreateNode { object } => of(object),
+            Action::CreatePod(submission) => of(&submission.object),
+            Action::UpdateContext { key, .. }
+            | Action::DeleteContext { key, .. }
+            | Action::UpdatePod { key, .. }
+            | Action::DeletePod { key, .. } => key.clone(),
+            Action::UpdateNode { name, .. } | Action::DeleteNode { name } => node(name),
+        }
+    }
+}

@@ -1,0 +1,74 @@
+use serde_json::Value;
+
+use super::run::ReplayError;
+use crate::k8s::{K8sError, Request, send};
+use crate::model::{ID_ANNOTATION, Kind, NODE, ObjectKey, POD};
+
+/// Annotation with the id of the run that made an object.
+pub const RUN_ANNOTATION: &str = "kubereel.dev/run";
+
+/// Annotation that marks an object as made by kubereel without a replay (`kubereel hollow`, generators).
+pub const OWNER_ANNOTATION: &str = "kubereel.dev/owner";
+
+/// Refuses a target with nodes or pods that no run of ours made.
+pub(super) async fn refuse_foreign(client: &kube::Client) -> Result<(), ReplayError> {
+    for kind in [NODE, POD] {
+        let foreign: Vec<String> =
+            list(client, &kind).await?.iter().filter(|o| !is_ours(o)).map(name).collect();
+        if let Some(example) = foreign.first() {
+            return Err(ReplayError::Foreign {
+                count: foreign.len(),
+                kind: kind.plural.to_string(),
+                example: example.clone(),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Deletes the pods and nodes that runs made: of one run, or of all. Says how many of each.
+///
+/// # Errors
+/// [`K8sError`] where listing or a deletion fails.
+pub async fn clean(client: &kube::Client, run: Option<&str>) -> Result<(usize, usize), K8sError> {
+    let mut removed = [0, 0];
+    for (kind, count) in [POD, NODE].iter().zip(&mut removed) {
+        for object in list(client, kind).await? {
+            let of_run = &object["metadata"]["annotations"][RUN_ANNOTATION];
+            let wanted = run.map_or(is_ours(&object), |run| of_run == run);
+            let (true, Some(mut key)) = (wanted, ObjectKey::of(&object)) else { continue };
+            key.kind = kind.name();
+            let uid = object["metadata"]["uid"].as_str();
+            match send(client, &Request::delete(kind, &key, Some(0), uid)).await {
+                Ok(_) => *count += 1,
+                Err(error) if error.status() == Some(404) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    Ok((removed[0], removed[1]))
+}
+
+async fn list(client: &kube::Client, kind: &Kind) -> Result<Vec<Value>, K8sError> {
+    let mut reply = send(client, &Request::get(kind.path())).await?;
+    let items = reply.body["items"].take();
+    let typed = |mut object: Value| {
+        object["apiVersion"] = kind.api_version().into();
+        object["kind"] = kind.kind.as_ref().into();
+        object
+    };
+    Ok(match items {
+        Value::Array(items) => items.into_iter().map(typed).collect(),
+        _ => Vec::new(),
+    })
+}
+
+fn is_ours(object: &Value) -> bool {
+    let annotations = &object["metadata"]["annotations"];
+    [RUN_ANNOTATION, OWNER_ANNOTATION, ID_ANNOTATION].iter().any(|key| annotations[*key].is_string())
+}
+
+fn name(object: &Value) -> String {
+    let name = object["metadata"]["name"].as_str().unwrap_or("?");
+    object["metadata"]["namespace"].as_str().map_or_else(|| name.to_owned(), |ns| format!("{ns}/{name}"))
+}

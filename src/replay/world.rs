@@ -1,0 +1,217 @@
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::sync::Notify;
+
+use crate::model::{NodeView, ObjectEvent, PodView, ReadyStatus, Verb};
+
+/// A pod as the observer last saw it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct PodNow {
+    pub(super) id: String,
+    pub(super) node: Option<String>,
+    pub(super) terminal: bool,
+    pub(super) running: bool,
+    pub(super) deleting: bool,
+    /// `PodScheduled` is False: tried in vain, or gated.
+    pub(super) marked: bool,
+    pub(super) nominated: Option<String>,
+    pub(super) scheduler: String,
+}
+
+/// How often things happened that the scheduler counts too.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Counts {
+    pub(super) pods_assigned: u64,
+    pub(super) assigned_pods_gone: u64,
+    pub(super) nodes_added: u64,
+    pub(super) nodes_gone: u64,
+}
+
+/// The target as the run's recorder sees it.
+#[derive(Debug, Default)]
+pub(super) struct WorldState {
+    pub(super) pods: HashMap<String, PodNow>,
+    uid_of_id: HashMap<String, String>,
+    pub(super) nodes: HashMap<String, Arc<Value>>,
+    pub(super) counts: Counts,
+    pods_rv: u64,
+    nodes_rv: u64,
+}
+
+impl WorldState {
+    fn observe(&mut self, event: &ObjectEvent) {
+        let rv = event.rv.parse().unwrap_or(0);
+        match event.key.kind.as_str() {
+            "Pod" => {
+                self.pods_rv = self.pods_rv.max(rv);
+                self.observe_pod(event);
+            }
+            "Node" => {
+                self.nodes_rv = self.nodes_rv.max(rv);
+                self.observe_node(event);
+            }
+            _ => {}
+        }
+    }
+
+    fn observe_pod(&mut self, event: &ObjectEvent) {
+        let pod = PodView(&event.object);
+        let now = PodNow {
+            id: pod.id().to_owned(),
+            node: pod.node_name().map(str::to_owned),
+            terminal: pod.phase().is_terminal(),
+            running: pod.phase() == crate::model::Phase::Running,
+            deleting: pod.is_deleting(),
+            marked: pod.is_marked_unschedulable(),
+            nominated: event.object["status"]["nominatedNodeName"].as_str().map(str::to_owned),
+            scheduler: pod.scheduler_name().to_owned(),
+        };
+        let before = self.pods.get(&event.uid);
+        let was_assigned = before.is_some_and(|p| p.node.is_some());
+        let was_gone = before.is_some_and(|p| p.terminal);
+        if now.node.is_some() && !was_assigned && !now.terminal {
+            self.counts.pods_assigned += 1;
+        }
+        // The scheduler's informer leaves ended pods out (`pkg/scheduler/scheduler.go`, v1.37.2, `newPodInformer`),
+        // so an end and a deletion look alike to it.
+        let gone = now.terminal || event.verb == Verb::Deleted;
+        if gone && !was_gone && was_assigned {
+            self.counts.assigned_pods_gone += 1;
+        }
+        if event.verb == Verb::Deleted {
+            self.pods.remove(&event.uid);
+            if self.uid_of_id.get(&now.id) == Some(&event.uid) {
+                self.uid_of_id.remove(&now.id);
+            }
+        } else {
+            self.uid_of_id.insert(now.id.clone(), event.uid.clone());
+            self.pods.insert(event.uid.clone(), now);
+        }
+    }
+
+    fn observe_node(&mut self, event: &ObjectEvent) {
+        let name = event.key.name.clone();
+        if event.verb == Verb::Deleted {
+            self.counts.nodes_gone += u64::from(self.nodes.remove(&name).is_some());
+        } else if self.nodes.insert(name, event.object.clone()).is_none() {
+            self.counts.nodes_added += 1;
+        }
+    }
+
+    /// The UID that a pod has in the target, while it is there.
+    pub(super) fn uid_of(&self, id: &str) -> Option<&str> {
+        self.uid_of_id.get(id).map(String::as_str)
+    }
+
+    /// Whether the observer has seen this version of a pod.
+    pub(super) fn has_seen_pod(&self, rv: u64) -> bool {
+        self.pods_rv >= rv
+    }
+
+    /// Whether the observer has seen this version of a node.
+    pub(super) fn has_seen_node(&self, rv: u64) -> bool {
+        self.nodes_rv >= rv
+    }
+
+    /// Pods that wait for a scheduler of this name.
+    pub(super) fn pending(&self, scheduler: &str) -> impl Iterator<Item = &PodNow> {
+        let scheduler = scheduler.to_owned();
+        self.pods.values().filter(move |p| p.node.is_none() && !p.terminal && p.scheduler == scheduler)
+    }
+
+    /// Whether the node lifecycle controller has drawn its conclusions about every node.
+    pub(super) fn nodes_are_settled(&self) -> bool {
+        self.nodes.values().all(|node| {
+            let node = NodeView(node);
+            let cordon_taint = node.taints().iter().any(|t| t.key == "node.kubernetes.io/unschedulable");
+            let healthy = node.ready() == ReadyStatus::True;
+            node.has_health_taint() != healthy && cordon_taint == node.is_unschedulable()
+        })
+    }
+}
+
+/// The state, shared between the recorder, which writes it, and the run, which waits for it to change.
+#[derive(Debug, Clone, Default)]
+pub(super) struct World {
+    state: Arc<Mutex<WorldState>>,
+    changed: Arc<Notify>,
+}
+
+impl World {
+    /// Takes note of an event.
+    pub(super) fn observe(&self, event: &ObjectEvent) {
+        self.state().observe(event);
+        self.changed.notify_waiters();
+    }
+
+    /// The state, locked.
+    pub(super) fn state(&self) -> MutexGuard<'_, WorldState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for the next change, at most `limit`.
+    pub(super) async fn change(&self, limit: Duration) {
+        let _ = tokio::time::timeout(limit, self.changed.notified()).await;
+    }
+
+    /// Waits until `done`, at most `limit`; says whether it came true.
+    pub(super) async fn until(&self, limit: Duration, mut done: impl FnMut(&WorldState) -> bool) -> bool {
+        let wait = async {
+            while !done(&self.state()) {
+                // A change between the look and the wait must not cost more than this.
+                self.change(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(limit, wait).await.is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::TraceTime;
+    use serde_json::json;
+
+    fn pod(verb: Verb, node: Option<&str>, phase: &str) -> ObjectEvent {
+        let mut object = json!({"apiVersion": "v1", "kind": "Pod", "spec": {}, "status": {"phase": phase},
+            "metadata": {"name": "p", "namespace": "n", "uid": "u", "resourceVersion": "5"}});
+        if let Some(node) = node {
+            object["spec"]["nodeName"] = node.into();
+        }
+        ObjectEvent::new(TraceTime::ZERO, verb, object).unwrap()
+    }
+
+    #[test]
+    fn counts_follow_the_schedulers_informer() {
+        let mut world = WorldState::default();
+        world.observe(&pod(Verb::Added, None, "Pending"));
+        assert_eq!(world.pending("default-scheduler").count(), 1);
+        world.observe(&pod(Verb::Modified, Some("n1"), "Pending"));
+        world.observe(&pod(Verb::Modified, Some("n1"), "Running"));
+        assert_eq!((world.counts.pods_assigned, world.counts.assigned_pods_gone), (1, 0));
+        world.observe(&pod(Verb::Modified, Some("n1"), "Succeeded"));
+        world.observe(&pod(Verb::Deleted, Some("n1"), "Succeeded"));
+        assert_eq!((world.counts.pods_assigned, world.counts.assigned_pods_gone), (1, 1));
+        assert_eq!(world.uid_of("u"), None);
+        assert!(world.has_seen_pod(5) && !world.has_seen_pod(6));
+    }
+
+    #[test]
+    fn a_new_node_is_unsettled_until_its_taint_is_lifted() {
+        let node = |taints: Value, ready: &str| {
+            let object = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n"}, "spec": {"taints": taints},
+                "status": {"conditions": [{"type": "Ready", "status": ready}]}});
+            let mut world = WorldState::default();
+            world.observe(&ObjectEvent::new(TraceTime::ZERO, Verb::Added, object).unwrap());
+            world.nodes_are_settled()
+        };
+        let taint = json!([{"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}]);
+        assert!(!node(taint.clone(), "True"));
+        assert!(node(json!([]), "True"));
+        assert!(!node(json!([]), "False"));
+        assert!(node(taint, "False"));
+    }
+}
