@@ -6,7 +6,9 @@ use super::node::classify;
 use super::pod::Milestones;
 use super::workload::workload;
 use super::{Counts, Facts, Milestone, NodeFacts, Origin, PodFacts, PodRef, Requests, RunFacts, Span};
-use crate::model::{NodeView, ObjectEvent, Phase, PhaseMark, PodView, Record, RunPhase, TraceTime, Verb};
+use crate::model::{
+    ActionReport, NodeView, ObjectEvent, Phase, PhaseMark, PodView, Record, RunPhase, TraceTime, Verb,
+};
 
 /// The number in a [`PhaseMark`]'s facts that counts steps of a lockstep run whose decision did not show in time.
 pub const UNSETTLED_FACT: &str = "unsettled";
@@ -34,16 +36,12 @@ impl Collector {
         match record {
             Record::Object(event) if event.key.kind == "Pod" => self.pod(event),
             Record::Object(event) if event.key.kind == "Node" => self.node(event),
-            Record::Action(action) if self.phase_at(action.sent) == RunPhase::Play => {
-                self.lateness.add(action)
-            }
+            Record::Action(action) => self.action(action),
             Record::Phase(mark) => self.phase(mark),
-            Record::Gap(gap) => *self.gaps.entry(gap.kind.clone()).or_default() += 1,
-            Record::Object(_)
-            | Record::Action(_)
-            | Record::Clock(_)
-            | Record::Synced(_)
-            | Record::Note(_) => {}
+            Record::Gap(gap) => {
+                *self.gaps.entry(gap.kind.clone()).or_default() += 1;
+            }
+            Record::Object(_) | Record::Clock(_) | Record::Synced(_) | Record::Note(_) => {}
         }
     }
 
@@ -61,6 +59,12 @@ impl Collector {
             gaps: self.gaps,
             pods: self.pods,
             by_id: self.by_id,
+        }
+    }
+
+    fn action(&mut self, action: &ActionReport) {
+        if self.phase_at(action.sent) == RunPhase::Play {
+            self.lateness.add(action);
         }
     }
 

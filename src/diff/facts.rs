@@ -2,6 +2,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::Serialize;
+
 use super::collect::Collector;
 use super::{Lateness, Milestone, NodeFacts, Origin, Outcome, PodFacts};
 use crate::model::{Phase, Record, TraceTime};
@@ -55,7 +57,7 @@ impl Span {
 }
 
 /// How many pods came to what. All but the last three count [`Origin::Played`] only.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Counts {
     /// Pods that a scheduler had to decide.
     pub pods: u64,

@@ -73,11 +73,11 @@ pub struct Groups {
 /// more divergences than unstable pods. In both, `Equivalent` takes no divergence, and where fewer than nine in ten
 /// pods are stable nothing is said unless the divergences outnumber the unstable pods.
 pub fn judge(baseline: &[Facts], candidate: &[Facts], policy: &Policy) -> Groups {
-    let runs: Vec<&Facts> = baseline.iter().chain(candidate).collect();
-    let (a, b) = runs.split_at(baseline.len());
-    let is_lockstep = runs.iter().all(|facts| facts.run.is_lockstep());
+    let all: Vec<&Facts> = baseline.iter().chain(candidate).collect();
+    let (a, b) = all.split_at(baseline.len());
+    let is_lockstep = all.iter().all(|facts| facts.run.is_lockstep());
     let rung = if is_lockstep { policy.fail_on } else { policy.fail_on.min(Rung::NodeClass) };
-    let mut groups = Groups {
+    let mut result = Groups {
         verdict: Verdict::Invalid,
         reason: Reason::Problems,
         problems: problems(a, b, policy),
@@ -94,17 +94,17 @@ pub fn judge(baseline: &[Facts], candidate: &[Facts], policy: &Policy) -> Groups
     };
     if let Some(first) = a.first().filter(|_| !b.is_empty()) {
         for pod in first.counted() {
-            groups.add(&runs, a.len(), pod);
+            result.add(&all, a.len(), pod);
         }
-        groups.exchanged = exchanged(first, &groups.divergences);
-        if groups.compared == 0 {
-            groups.problems.push(Problem::NoPods);
+        result.exchanged = exchanged(first, &result.divergences);
+        if result.compared == 0 {
+            result.problems.push(Problem::NoPods);
         }
     }
-    if groups.problems.is_empty() {
-        (groups.verdict, groups.reason) = groups.decide(is_lockstep, a.len().min(b.len()));
+    if result.problems.is_empty() {
+        (result.verdict, result.reason) = result.decide(is_lockstep, a.len().min(b.len()));
     }
-    groups
+    result
 }
 
 impl Groups {

@@ -112,7 +112,7 @@ mod tests {
         facts.into_values().map(|node| node.class).collect()
     }
 
-    fn node(labels: Value, cpu: &str) -> Value {
+    fn node(labels: &Value, cpu: &str) -> Value {
         json!({"metadata": {"labels": labels}, "status": {"allocatable": {"cpu": cpu}}})
     }
 
@@ -120,7 +120,7 @@ mod tests {
     fn labels_that_name_the_node_do_not_split_a_class() {
         let of = |name: &str, cpu| {
             let labels = json!({HOSTNAME_LABEL: name, "vendor/host": format!("host-{name}"), "disk": "ssd"});
-            node(labels, cpu)
+            node(&labels, cpu)
         };
         let found = classes(&[("n1", of("n1", "4")), ("n2", of("n2", "4000m")), ("n3", of("n3", "8"))]);
         assert_eq!(found[0], found[1]);
@@ -132,7 +132,7 @@ mod tests {
         let nodes: Vec<_> = (0..9)
             .map(|i| (["a", "b", "c", "d", "e", "f", "g", "h", "i"][i], i))
             .map(|(name, i)| {
-                (name, node(json!({ZONE_LABEL: format!("zone-{i}"), "serial": i.to_string()}), "4"))
+                (name, node(&json!({ZONE_LABEL: format!("zone-{i}"), "serial": i.to_string()}), "4"))
             })
             .collect();
         let found = classes(&nodes);

@@ -93,11 +93,11 @@ pub enum Reason {
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Reason::Alike { stable, of } if stable == of => write!(f, "all {of} pods are decided alike"),
+            Reason::Alike { stable, of } if stable == of => write!(f, "all {of} pods decided alike"),
             Reason::Alike { stable, of } => {
                 write!(f, "the {stable} of {of} pods that are stable from run to run are decided alike")
             }
-            Reason::Differ { count, of } => write!(f, "{count} of {of} pods are decided otherwise"),
+            Reason::Differ { count, of } => write!(f, "{count} of {of} pods decided otherwise"),
             Reason::Problems => f.write_str("the runs are not fit to be judged"),
             Reason::TooFewRuns { have, need } => write!(
                 f,

@@ -15,7 +15,7 @@ const WORKLOAD_LABELS: &[&str] = &[
 /// The letters that Kubernetes draws generated name suffixes from (`k8s.io/apimachinery/pkg/util/rand`, v0.37.2).
 const SUFFIX_LETTERS: &str = "bcdfghjklmnpqrstvwxz2456789";
 
-/// Names what a pod belongs to: its controller, with a Deployment in place of its ReplicaSets. Replayed pods have no
+/// Names what a pod belongs to: its controller, with a Deployment in place of its replica sets. Replayed pods have no
 /// owners, so there labels name it, and failing those the pod's name without its generated suffixes.
 pub fn workload(pod: PodView<'_>) -> String {
     if let Some(owner) = pod.owner() {
