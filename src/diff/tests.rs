@@ -275,6 +275,18 @@ fn runs_that_cannot_be_judged_say_why() {
     assert_eq!(judge(&[], &[], &Policy::default()).problems.len(), 2);
 }
 
+#[test]
+fn names_on_the_command_line_are_those_in_json() {
+    for rung in Rung::ALL {
+        assert_eq!(json!(rung), rung.as_str());
+    }
+    for metric in Metric::ALL {
+        assert_eq!(json!(metric), metric.as_str());
+    }
+    let codes = [Verdict::Equivalent, Verdict::Invalid, Verdict::Changed, Verdict::Inconclusive];
+    assert_eq!(codes.map(Verdict::exit_code), [0, 3, 4, 5]);
+}
+
 /// What may become of a pod in a generated run: never bound, or bound to one of the nodes, after so many ms.
 fn fates() -> impl Strategy<Value = Vec<Option<(usize, u64)>>> {
     prop::collection::vec(prop::option::weighted(0.9, (0..4usize, 1..100u64)), 1..30)
@@ -318,6 +330,7 @@ proptest! {
                 prop_assert_eq!((change.agrees, change.is_first), (mirrored.agrees, mirrored.is_first));
             }
         }
+        prop_assert!(counts(&there.agreement).is_sorted_by(|coarse, fine| coarse >= fine));
         prop_assert_eq!(there.latency[0].a, back.latency[0].b);
         prop_assert_eq!(there.agreement.pairs, there.agreement.count(Rung::ExactNode)
             + there.moved.len() as u64 + there.outcome_changed.len() as u64);

@@ -39,7 +39,7 @@ fn two_reels_on_one_screen() {
     let text = plain().render(&report).unwrap();
     let expected = "\
 DIFFERENT  of 4 matched pods 2 moved, 1 changed outcome
-  all reels sealed and without gaps; lateness p99 at most 2.0 ms; actions that failed: 2
+  all reels sealed and without gaps; actions that failed: 2
 
 agreement      A/B
 outcome     3 of 4  75.00 %
@@ -77,7 +77,7 @@ fn runs_of_two_schedulers_on_one_screen() {
     let text = plain().render(&report).unwrap();
     let expected = "\
 CHANGED  1 of 20 pods decided otherwise; judged on exact node
-  all reels sealed and without gaps; lateness p99 at most 2.0 ms; actions that failed: 4
+  all reels sealed and without gaps; actions that failed: 4
 
 agreement        A/B                 A/A       B/B
 outcome     80 of 80  100.00 %  100.00 %  100.00 %
@@ -88,6 +88,18 @@ exact node  76 of 80   95.00 %  100.00 %  100.00 %
     assert_eq!(lines(&text)[..7], lines(expected)[..7], "\n{text}");
     let colored = Terminal { width: 100, color: true }.render(&report).unwrap();
     assert_eq!(colored.replace("\u{1b}[1;31m", "").replace("\u{1b}[0m", ""), text);
+}
+
+#[test]
+fn lateness_is_shown_for_paced_runs() {
+    let mut a = run("a.reel", &[Some("n1")]);
+    a.run.mode = Some("open".to_owned());
+    let text = plain().render(&Report::of_diff(&a, &a, &compare(&a, &a))).unwrap();
+    let second = "  all reels sealed and without gaps; lateness p99 at most 2.0 ms; actions that failed: 2";
+    assert_eq!(
+        lines(&text)[..2],
+        ["SAME  all 1 matched pods have the same outcome on the same node", second]
+    );
 }
 
 /// Many changes of every kind, and names that try to break out of their line.
