@@ -1,1 +1,42 @@
-//! Facts from reels, aligned and compared.
+//! Facts from reels, aligned and compared: records in, one value out, no I/O and no clock.
+//!
+//! 1. [`Facts::collect`] reads the records of one reel once and keeps what each pod and node came to: memory grows
+//!    with the number of pods, not of events.
+//! 2. [`compare`] sets two reels side by side, whatever made them.
+//! 3. [`judge`] sets the runs of two schedulers side by side and gives the [`Verdict`].
+//!
+//! Pods are matched by `kubereel.dev/id`. Pods of the warm-up, and pods that were created with a node name, are
+//! counted and then left out: no scheduler decided them while the trace played.
+
+mod agreement;
+mod collect;
+mod comparable;
+mod compare;
+mod facts;
+mod judge;
+mod latency;
+mod lateness;
+mod node;
+mod pod;
+mod requests;
+mod rung;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+mod verdict;
+mod workload;
+
+pub use agreement::Agreement;
+pub use collect::UNSETTLED_FACT;
+pub use comparable::{Note, Side, notes};
+pub use compare::{Change, Diff, compare};
+pub use facts::{Counts, Facts, RunFacts, Span};
+pub use judge::{Groups, Unstable, judge};
+pub use latency::{Latency, Metric};
+pub use lateness::Lateness;
+pub use node::NodeFacts;
+pub use pod::{Decision, Milestone, Origin, Outcome, PodFacts, PodRef};
+pub use requests::Requests;
+pub use rung::Rung;
+pub use verdict::{Policy, Problem, Reason, Verdict};

@@ -74,7 +74,9 @@ impl<'a> NodeView<'a> {
 
     /// Whether a taint of the node lifecycle controller stands that a healthy node does not have.
     pub fn has_health_taint(self) -> bool {
-        self.taints().iter().any(|t| is_lifecycle_taint(&t.key) && t.key != "node.kubernetes.io/unschedulable")
+        self.taints()
+            .iter()
+            .any(|t| is_lifecycle_taint(&t.key) && t.key != "node.kubernetes.io/unschedulable")
     }
 
     /// The `Ready` condition; a node that never reported is Unknown.

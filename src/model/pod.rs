@@ -210,9 +210,7 @@ mod tests {
 
     #[test]
     fn only_evictions_are_somebodys_wish() {
-        let pod = |reason: &str| {
-            json!({"status": {"conditions": [{"type": "DisruptionTarget", "status": "True", "reason": reason}]}})
-        };
+        let pod = |reason: &str| json!({"status": {"conditions": [{"type": "DisruptionTarget", "status": "True", "reason": reason}]}});
         let outcome = |reason| PodView(&pod(reason)).disruption().map(DisruptionReason::is_outcome);
         assert_eq!(outcome("PreemptionByScheduler"), Some(true));
         assert_eq!(outcome("DeletionByTaintManager"), Some(true));

@@ -11,8 +11,7 @@ pub fn parse_quantity_milli(text: &str) -> Option<i128> {
         (None, None) => (text, 1.0),
     };
     if let Ok(whole) = number.parse::<i64>()
-        && scale >= 1.0
-        && scale <= 1e18
+        && (1.0..=1e18).contains(&scale)
     {
         return Some(i128::from(whole) * (scale as i128) * 1000);
     }

@@ -1,0 +1,140 @@
+use std::fmt;
+
+use serde::Serialize;
+
+use super::Facts;
+
+/// One of the two things compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Side {
+    /// A, the first.
+    Baseline,
+    /// B, the second.
+    Candidate,
+}
+
+impl Side {
+    /// `A` or `B`.
+    pub fn letter(self) -> char {
+        match self {
+            Side::Baseline => 'A',
+            Side::Candidate => 'B',
+        }
+    }
+}
+
+/// Something that two reels do not share, so that a difference between them need not come from the scheduler.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Note {
+    /// They replay different traces.
+    Trace,
+    /// They ran in different modes; `recorded` for a reel that no replay made.
+    Mode {
+        /// Mode of A.
+        a: String,
+        /// Mode of B.
+        b: String,
+    },
+    /// They ran at different speeds, trace seconds per second; the scheduler's own timers do not scale with it.
+    Speed {
+        /// Speed of A.
+        a: f64,
+        /// Speed of B.
+        b: f64,
+    },
+    /// They have different nodes.
+    Nodes {
+        /// Nodes that only A has.
+        only_a: usize,
+        /// Nodes that only B has.
+        only_b: usize,
+        /// Nodes of both that are of different classes.
+        class_differs: usize,
+    },
+    /// Events of a side may be missing.
+    Gaps {
+        /// Which side.
+        side: Side,
+        /// How many stretches.
+        count: u64,
+    },
+    /// A side's reel was cut off.
+    Unsealed {
+        /// Which side.
+        side: Side,
+    },
+}
+
+impl Note {
+    /// The kind of note in one word, for machines.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Note::Trace => "trace",
+            Note::Mode { .. } => "mode",
+            Note::Speed { .. } => "speed",
+            Note::Nodes { .. } => "nodes",
+            Note::Gaps { .. } => "gaps",
+            Note::Unsealed { .. } => "unsealed",
+        }
+    }
+
+    /// Whether a reel itself lacks something, rather than that the two differ.
+    pub fn is_loss(&self) -> bool {
+        matches!(self, Note::Gaps { .. } | Note::Unsealed { .. })
+    }
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Note::Trace => f.write_str("different source traces"),
+            Note::Mode { a, b } => write!(f, "different modes: A {a}, B {b}"),
+            Note::Speed { a, b } => write!(f, "different speeds: A {a}x, B {b}x"),
+            Note::Nodes { only_a, only_b, class_differs } => {
+                write!(f, "different nodes: {only_a} only in A, {only_b} only in B, {class_differs} changed")
+            }
+            Note::Gaps { side, count } => write!(f, "{} has {count} gaps", side.letter()),
+            Note::Unsealed { side } => write!(f, "{} is not sealed", side.letter()),
+        }
+    }
+}
+
+/// What two reels do not share. A digest that one of them lacks is no difference.
+pub fn notes(a: &Facts, b: &Facts) -> Vec<Note> {
+    let mut notes = Vec::new();
+    if let (Some(a), Some(b)) = (&a.run.trace_digest, &b.run.trace_digest)
+        && a != b
+    {
+        notes.push(Note::Trace);
+    }
+    let mode = |facts: &Facts| facts.run.mode.clone().unwrap_or_else(|| "recorded".to_owned());
+    if a.run.mode != b.run.mode {
+        notes.push(Note::Mode { a: mode(a), b: mode(b) });
+    }
+    // A recording is what it is at the speed of its own cluster.
+    let (speed_a, speed_b) = (a.run.speed.unwrap_or(1.0), b.run.speed.unwrap_or(1.0));
+    if speed_a.total_cmp(&speed_b).is_ne() {
+        notes.push(Note::Speed { a: speed_a, b: speed_b });
+    }
+    notes.extend(nodes(a, b));
+    for (side, facts) in [(Side::Baseline, a), (Side::Candidate, b)] {
+        if facts.gap_count() > 0 {
+            notes.push(Note::Gaps { side, count: facts.gap_count() });
+        }
+        if !facts.run.sealed {
+            notes.push(Note::Unsealed { side });
+        }
+    }
+    notes
+}
+
+fn nodes(a: &Facts, b: &Facts) -> Option<Note> {
+    let missing =
+        |from: &Facts, of: &Facts| of.nodes.keys().filter(|name| !from.nodes.contains_key(*name)).count();
+    let changed = |name, class| b.nodes.get(name).is_some_and(|node| node.class != class);
+    let only_a = missing(b, a);
+    let only_b = missing(a, b);
+    let class_differs = a.nodes.iter().filter(|(name, node)| changed(*name, node.class.clone())).count();
+    (only_a + only_b + class_differs > 0).then_some(Note::Nodes { only_a, only_b, class_differs })
+}

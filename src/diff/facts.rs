@@ -1,0 +1,170 @@
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::collect::Collector;
+use super::{Lateness, Milestone, NodeFacts, Origin, Outcome, PodFacts};
+use crate::model::{Phase, Record, TraceTime};
+
+/// What a reel's header says about the run. Empty fields are unknown, or do not apply to a recording of a cluster
+/// that no replay drove.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct RunFacts {
+    /// Names the reel in reports: a path or a label.
+    pub reel: String,
+    /// Digest of the trace that was replayed.
+    pub trace_digest: Option<String>,
+    /// Version of the scheduler, such as `v1.37.2`.
+    pub scheduler_version: Option<String>,
+    /// `open`, `lockstep` or `flood`; `None` for a recording.
+    pub mode: Option<String>,
+    /// Trace seconds per second of the run; `None` for a recording.
+    pub speed: Option<f64>,
+    /// Whether the reel was finished, not cut off.
+    pub sealed: bool,
+    /// Version of the kubereel that wrote it.
+    pub tool_version: Option<String>,
+}
+
+impl RunFacts {
+    /// Whether each action waited for the decision before it, so that decisions do not race.
+    pub fn is_lockstep(&self) -> bool {
+        self.mode.as_deref() == Some("lockstep")
+    }
+
+    /// Whether actions were sent at their due times, so that lateness means something.
+    pub fn is_paced(&self) -> bool {
+        self.mode.as_deref() == Some("open")
+    }
+}
+
+/// The stretch of a reel that statistics count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Span {
+    /// When the trace began to play; the first record where there was no warm-up.
+    pub start: TraceTime,
+    /// The last record.
+    pub end: TraceTime,
+}
+
+impl Span {
+    /// How long it is.
+    pub fn duration(self) -> Duration {
+        self.end.since(self.start)
+    }
+}
+
+/// How many pods came to what. All but the last three count [`Origin::Played`] only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Counts {
+    /// Pods that a scheduler had to decide.
+    pub pods: u64,
+    /// Of them, bound to a node and not preempted.
+    pub bound: u64,
+    /// Of them, bound and then preempted.
+    pub preempted: u64,
+    /// Of them, still pending at the end.
+    pub never_bound: u64,
+    /// Of them, deleted before they were bound.
+    pub deleted_while_pending: u64,
+    /// Pods that ended with success.
+    pub succeeded: u64,
+    /// Pods that ended with failure.
+    pub failed: u64,
+    /// Pods whose object was gone at the end.
+    pub deleted: u64,
+    /// Pods whose id more than one API object carried.
+    pub recreated: u64,
+    /// Pods of the warm-up.
+    pub warm_up: u64,
+    /// Pods created with a node name.
+    pub by_hand: u64,
+}
+
+impl Counts {
+    pub(super) fn of<'a>(pods: impl Iterator<Item = &'a PodFacts>) -> Counts {
+        let mut counts = Counts::default();
+        for pod in pods {
+            counts.add(pod);
+        }
+        counts
+    }
+
+    fn add(&mut self, pod: &PodFacts) {
+        self.recreated += u64::from(pod.incarnations > 1);
+        match pod.origin {
+            Origin::WarmUp => self.warm_up += 1,
+            Origin::ByHand => self.by_hand += 1,
+            Origin::Played => {
+                self.pods += 1;
+                *match pod.outcome() {
+                    Outcome::Bound => &mut self.bound,
+                    Outcome::Preempted => &mut self.preempted,
+                    Outcome::NeverBound => &mut self.never_bound,
+                    Outcome::DeletedWhilePending => &mut self.deleted_while_pending,
+                } += 1;
+                self.succeeded += u64::from(pod.end == Some(Phase::Succeeded));
+                self.failed += u64::from(pod.end == Some(Phase::Failed));
+                self.deleted += u64::from(pod.has_reached(Milestone::Gone));
+            }
+        }
+    }
+}
+
+/// What one reel comes to: the input of every comparison.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Facts {
+    /// What the header says.
+    pub run: RunFacts,
+    /// Nodes by name, as last seen, those that left included.
+    pub nodes: BTreeMap<Arc<str>, NodeFacts>,
+    /// How many pods came to what.
+    pub counts: Counts,
+    /// What statistics cover.
+    pub span: Span,
+    /// How well a replay kept its schedule.
+    pub lateness: Lateness,
+    /// Steps of a lockstep run that timed out before their decision was visible.
+    pub unsettled: u64,
+    /// Stretches in which events may be missing, by kind.
+    pub gaps: BTreeMap<String, u64>,
+    pub(super) pods: Vec<PodFacts>,
+    pub(super) by_id: HashMap<Arc<str>, u32>,
+}
+
+impl Facts {
+    /// Reads the records of one reel, in order, once; the first failure of the source ends it.
+    pub fn collect<E>(
+        run: RunFacts,
+        records: impl IntoIterator<Item = Result<Record, E>>,
+    ) -> Result<Facts, E> {
+        let mut collector = Collector::default();
+        for record in records {
+            collector.add(&record?);
+        }
+        Ok(collector.finish(run))
+    }
+
+    /// All pods in the order in which they were first seen.
+    pub fn pods(&self) -> &[PodFacts] {
+        &self.pods
+    }
+
+    /// The pods that statistics and comparisons count, in the order in which they were first seen.
+    pub fn counted(&self) -> impl Iterator<Item = &PodFacts> {
+        self.pods.iter().filter(|pod| pod.is_counted())
+    }
+
+    /// The counted pod of an id.
+    pub fn counted_pod(&self, id: &str) -> Option<&PodFacts> {
+        let pod = &self.pods[*self.by_id.get(id)? as usize];
+        pod.is_counted().then_some(pod)
+    }
+
+    /// How many gaps there are over all kinds.
+    pub fn gap_count(&self) -> u64 {
+        self.gaps.values().sum()
+    }
+}

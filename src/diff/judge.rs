@@ -1,0 +1,203 @@
+use std::collections::HashSet;
+
+use super::agreement::Place;
+use super::compare::exchanged;
+use super::latency::latencies;
+use super::{
+    Agreement, Change, Decision, Facts, Latency, PodFacts, PodRef, Policy, Problem, Reason, Rung, Side,
+    Verdict, notes,
+};
+
+/// Runs that a side needs before decisions that race can be called alike.
+const RUNS_FOR_EQUIVALENT: usize = 2;
+
+/// Runs that a side needs before decisions that race can be called changed. One coin that all pods of a run depend
+/// on parts n from n runs of the same scheduler with probability 2^(1 - 2n): 12.5 % for 2 runs, 3.1 % for 3.
+const RUNS_FOR_CHANGED: usize = 3;
+
+/// Share of pods that must be stable on both sides before the runs can be called alike. Below it, pods that are
+/// stable by chance are too many to tell from those that are.
+const STABLE_SHARE: f64 = 0.9;
+
+/// A pod that runs of one side decided in more than one way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unstable {
+    /// Which pod.
+    pub pod: PodRef,
+    /// The decision in each run of A.
+    pub a: Vec<Decision>,
+    /// The decision in each run of B.
+    pub b: Vec<Decision>,
+}
+
+/// The runs of two schedulers side by side.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Groups {
+    /// What they say.
+    pub verdict: Verdict,
+    /// Why.
+    pub reason: Reason,
+    /// Why runs cannot be judged; empty unless the verdict is [`Verdict::Invalid`].
+    pub problems: Vec<Problem>,
+    /// The rung on which pods are stable or not, differ or not.
+    pub rung: Rung,
+    /// Pods that are in all runs.
+    pub compared: u64,
+    /// Of them, decided alike in all runs of A, and alike in all runs of B.
+    pub stable: u64,
+    /// Agreement over all pairs of runs of A: the noise of the baseline. No pairs where A has one run.
+    pub within_a: Agreement,
+    /// Agreement over all pairs of runs of B. No pairs where B has one run.
+    pub within_b: Agreement,
+    /// Agreement over all pairs of a run of A and a run of B.
+    pub between: Agreement,
+    /// Stable pods that differ between the sides, in the order in which the first run of A saw them; the decisions
+    /// are those of the first run of each side.
+    pub divergences: Vec<Change>,
+    /// How many divergences took the place of a pod like them: see [`Diff::exchanged`](super::Diff::exchanged).
+    pub exchanged: u64,
+    /// Pods that are not stable, in the order in which the first run of A saw them.
+    pub unstable: Vec<Unstable>,
+    /// Latencies, pooled over the runs of each side.
+    pub latency: Vec<Latency>,
+}
+
+/// Judges whether the runs of a candidate decide as those of a baseline do. It looks at decisions alone: latencies are
+/// put side by side, and no verdict on them is given.
+///
+/// A pod is *stable* on a side if all its runs agree on it at the rung judged, and a *divergence* if it is stable on
+/// both sides and the two differ.
+///
+/// Where all runs are in lockstep, little races: the rung is [`Policy::fail_on`], one run a side is enough, and any
+/// divergence is a change. Otherwise the rung is node class at the finest, and a change takes three runs a side and
+/// more divergences than unstable pods. In both, `Equivalent` takes no divergence, and where fewer than nine in ten
+/// pods are stable nothing is said unless the divergences outnumber the unstable pods.
+pub fn judge(baseline: &[Facts], candidate: &[Facts], policy: &Policy) -> Groups {
+    let all: Vec<&Facts> = baseline.iter().chain(candidate).collect();
+    let (a, b) = all.split_at(baseline.len());
+    let is_lockstep = all.iter().all(|facts| facts.run.is_lockstep());
+    let rung = if is_lockstep { policy.fail_on } else { policy.fail_on.min(Rung::NodeClass) };
+    let mut result = Groups {
+        verdict: Verdict::Invalid,
+        reason: Reason::Problems,
+        problems: problems(a, b, policy),
+        rung,
+        compared: 0,
+        stable: 0,
+        within_a: Agreement::default(),
+        within_b: Agreement::default(),
+        between: Agreement::default(),
+        divergences: Vec::new(),
+        exchanged: 0,
+        unstable: Vec::new(),
+        latency: latencies(a, b),
+    };
+    if let Some(first) = a.first().filter(|_| !b.is_empty()) {
+        for pod in first.counted() {
+            result.add(&all, a.len(), pod);
+        }
+        result.exchanged = exchanged(first, &result.divergences);
+        if result.compared == 0 {
+            result.problems.push(Problem::NoPods);
+        }
+    }
+    if result.problems.is_empty() {
+        (result.verdict, result.reason) = result.decide(is_lockstep, a.len().min(b.len()));
+    }
+    result
+}
+
+impl Groups {
+    fn add(&mut self, runs: &[&Facts], split: usize, pod: &PodFacts) {
+        let pods: Option<Vec<_>> =
+            runs.iter().map(|run| Some((*run, run.counted_pod(&pod.pod.id)?))).collect();
+        let Some(pods) = pods else { return };
+        let places: Vec<_> = pods.iter().map(|(run, pod)| Place::of(run, pod)).collect();
+        self.compared += 1;
+        self.count_pairs(&places, split);
+        let (a, b) = places.split_at(split);
+        let alike = |side: &[Place<'_>]| side.iter().all(|place| place.is_same(&side[0], self.rung));
+        if !alike(a) || !alike(b) {
+            let decisions =
+                |side: &[(&Facts, &PodFacts)]| side.iter().map(|(_, pod)| pod.decision()).collect();
+            let (a, b) = (decisions(&pods[..split]), decisions(&pods[split..]));
+            self.unstable.push(Unstable { pod: pod.pod.clone(), a, b });
+            return;
+        }
+        self.stable += 1;
+        if !a[0].is_same(&b[0], self.rung) {
+            let mut change = Change::between(pods[0], pods[split]);
+            change.is_first = self.divergences.is_empty();
+            self.divergences.push(change);
+        }
+    }
+
+    fn count_pairs(&mut self, places: &[Place<'_>], split: usize) {
+        for (i, first) in places.iter().enumerate() {
+            for (j, second) in places.iter().enumerate().skip(i + 1) {
+                let agreement = match (i < split, j < split) {
+                    (true, true) => &mut self.within_a,
+                    (false, false) => &mut self.within_b,
+                    _ => &mut self.between,
+                };
+                agreement.add(first.agrees(second));
+            }
+        }
+    }
+
+    fn decide(&self, is_lockstep: bool, runs: usize) -> (Verdict, Reason) {
+        let (stable, of) = (self.stable, self.compared);
+        let (differ, unstable) = (self.divergences.len() as u64, self.unstable.len() as u64);
+        let few = |need| (Verdict::Inconclusive, Reason::TooFewRuns { have: runs, need });
+        let is_noisy = (stable as f64) < STABLE_SHARE * of as f64;
+        if !is_lockstep && runs < RUNS_FOR_EQUIVALENT {
+            few(RUNS_FOR_CHANGED)
+        } else if is_noisy && differ <= unstable {
+            (Verdict::Inconclusive, Reason::Unstable { stable, of })
+        } else if differ > 0 && !is_lockstep && differ <= unstable {
+            (Verdict::Inconclusive, Reason::WithinNoise { differ, unstable })
+        } else if differ > 0 && !is_lockstep && runs < RUNS_FOR_CHANGED {
+            few(RUNS_FOR_CHANGED)
+        } else if differ > 0 {
+            (Verdict::Changed, Reason::Differ { count: differ, of })
+        } else {
+            (Verdict::Equivalent, Reason::Alike { stable, of })
+        }
+    }
+}
+
+fn problems(a: &[&Facts], b: &[&Facts], policy: &Policy) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for (side, runs) in [(Side::Baseline, a), (Side::Candidate, b)] {
+        if runs.is_empty() {
+            problems.push(Problem::NoRuns { side });
+        }
+    }
+    let runs: Vec<&Facts> = a.iter().chain(b).copied().collect();
+    let ids: HashSet<&str> = runs.iter().flat_map(|run| run.counted()).map(|pod| &*pod.pod.id).collect();
+    for run in &runs {
+        let unlike = notes(runs[0], run).into_iter().filter(|note| !note.is_loss());
+        problems.extend(unlike.map(|note| Problem::Incomparable { reel: run.run.reel.clone(), note }));
+        problems.extend(run_problems(run, policy));
+        let missing = ids.len() as u64 - run.counts.pods;
+        if missing > 0 {
+            problems.push(Problem::MissingPods { reel: run.run.reel.clone(), count: missing });
+        }
+    }
+    problems
+}
+
+fn run_problems(facts: &Facts, policy: &Policy) -> Vec<Problem> {
+    let reel = || facts.run.reel.clone();
+    let limit = policy.max_lateness_p99;
+    let late = facts.lateness.late.filter(|late| facts.run.is_paced() && late.p99 > limit);
+    [
+        (facts.gap_count() > 0).then(|| Problem::Gaps { reel: reel(), count: facts.gap_count() }),
+        (!facts.run.sealed).then(|| Problem::Unsealed { reel: reel() }),
+        late.map(|late| Problem::Late { reel: reel(), p99: late.p99, limit }),
+        (facts.unsettled > 0).then(|| Problem::Unsettled { reel: reel(), steps: facts.unsettled }),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}

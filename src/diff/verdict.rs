@@ -1,0 +1,210 @@
+use std::fmt;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::{Note, Rung, Side};
+
+/// What counts as a change, and as a run that can be judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Policy {
+    /// The rung on which a pod that differs is a change. Runs whose decisions race are judged on
+    /// [`Rung::NodeClass`] at the finest.
+    pub fail_on: Rung,
+    /// A paced run whose actions were later than this (99th percentile) is invalid.
+    pub max_lateness_p99: Duration,
+}
+
+impl Default for Policy {
+    /// Exact node; a tenth of the scheduler's shortest back-off (1 s), so that lateness cannot reorder its retries.
+    fn default() -> Self {
+        Policy { fail_on: Rung::ExactNode, max_lateness_p99: Duration::from_millis(100) }
+    }
+}
+
+/// What the runs of two schedulers say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// They decide alike.
+    Equivalent,
+    /// They decide otherwise, beyond what runs of one side differ.
+    Changed,
+    /// These runs cannot tell.
+    Inconclusive,
+    /// A run is not fit to be judged.
+    Invalid,
+}
+
+impl Verdict {
+    /// The exit code of a command that ends with this verdict.
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Verdict::Equivalent => 0,
+            Verdict::Invalid => 3,
+            Verdict::Changed => 4,
+            Verdict::Inconclusive => 5,
+        }
+    }
+}
+
+/// Why the verdict is what it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// Every pod that is stable on both sides is decided alike.
+    Alike {
+        /// Pods stable on both sides.
+        stable: u64,
+        /// Pods compared.
+        of: u64,
+    },
+    /// Pods that are stable on both sides differ.
+    Differ {
+        /// How many.
+        count: u64,
+        /// Pods compared.
+        of: u64,
+    },
+    /// See [`Groups::problems`](super::Groups::problems).
+    Problems,
+    /// Decisions race in this mode, and there are too few runs to know how much.
+    TooFewRuns {
+        /// Runs of the smaller side.
+        have: usize,
+        /// Runs that each side needs.
+        need: usize,
+    },
+    /// Too many pods are decided otherwise from run to run of one scheduler.
+    Unstable {
+        /// Pods stable on both sides.
+        stable: u64,
+        /// Pods compared.
+        of: u64,
+    },
+    /// No more pods differ between the sides than from run to run.
+    WithinNoise {
+        /// Stable pods that differ.
+        differ: u64,
+        /// Pods that are unstable on a side.
+        unstable: u64,
+    },
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Reason::Alike { stable, of } if stable == of => write!(f, "all {of} pods decided alike"),
+            Reason::Alike { stable, of } => {
+                write!(f, "the {stable} of {of} pods that are stable from run to run are decided alike")
+            }
+            Reason::Differ { count, of } => write!(f, "{count} of {of} pods decided otherwise"),
+            Reason::Problems => f.write_str("the runs are not fit to be judged"),
+            Reason::TooFewRuns { have, need } => write!(
+                f,
+                "decisions race in this mode: {have} run a side cannot tell a change from noise; \
+                 run {need} a side, or use --mode lockstep"
+            ),
+            Reason::Unstable { stable, of } => write!(
+                f,
+                "only {stable} of {of} pods are stable from run to run of one scheduler, too few to judge by; \
+                 --mode lockstep with --tie-break fixed removes most of this noise"
+            ),
+            Reason::WithinNoise { differ, unstable } => write!(
+                f,
+                "{differ} stable pods differ, but {unstable} differ from run to run of one side; \
+                 use --mode lockstep"
+            ),
+        }
+    }
+}
+
+/// Why a run cannot be judged.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Problem {
+    /// A side has no run.
+    NoRuns {
+        /// Which side.
+        side: Side,
+    },
+    /// No pod is in all runs.
+    NoPods,
+    /// A run is not like the first baseline run in something other than its scheduler.
+    Incomparable {
+        /// The run.
+        reel: String,
+        /// In what; the first baseline run is A, this run is B.
+        note: Note,
+    },
+    /// Events may be missing.
+    Gaps {
+        /// The run.
+        reel: String,
+        /// How many stretches.
+        count: u64,
+    },
+    /// The reel was cut off.
+    Unsealed {
+        /// The run.
+        reel: String,
+    },
+    /// Actions were sent too late.
+    Late {
+        /// The run.
+        reel: String,
+        /// 99th percentile of lateness.
+        p99: Duration,
+        /// What was allowed.
+        limit: Duration,
+    },
+    /// Decisions did not show before the next action.
+    Unsettled {
+        /// The run.
+        reel: String,
+        /// After how many actions.
+        steps: u64,
+    },
+    /// Pods of other runs are not in this one.
+    MissingPods {
+        /// The run.
+        reel: String,
+        /// How many.
+        count: u64,
+    },
+}
+
+impl Problem {
+    /// The kind of problem in one word, for machines.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Problem::NoRuns { .. } => "no-runs",
+            Problem::NoPods => "no-pods",
+            Problem::Incomparable { note, .. } => note.code(),
+            Problem::Gaps { .. } => "gaps",
+            Problem::Unsealed { .. } => "unsealed",
+            Problem::Late { .. } => "late",
+            Problem::Unsettled { .. } => "unsettled",
+            Problem::MissingPods { .. } => "missing-pods",
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Problem::NoRuns { side } => write!(f, "side {} has no run", side.letter()),
+            Problem::NoPods => f.write_str("no pod is in all runs"),
+            Problem::Incomparable { reel, note } => write!(f, "{reel} against the first run: {note}"),
+            Problem::Gaps { reel, count } => write!(f, "{reel} has {count} gaps"),
+            Problem::Unsealed { reel } => write!(f, "{reel} is not sealed"),
+            Problem::Late { reel, p99, limit } => {
+                write!(f, "{reel} was late: p99 {p99:.1?}, allowed {limit:.1?}; try a lower --speed")
+            }
+            Problem::Unsettled { reel, steps } => {
+                write!(f, "{reel}: after {steps} actions the decision did not show in time")
+            }
+            Problem::MissingPods { reel, count } => {
+                write!(f, "{reel} lacks {count} pods that other runs have")
+            }
+        }
+    }
+}

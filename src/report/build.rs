@@ -1,0 +1,166 @@
+use super::value::{
+    ChangeEntry, Comparison, DecisionEntry, Decisions, LatencyEntry, LatencySide, LatenessEntry, PodEntry,
+    ProblemEntry, Report, RunEntry, RungEntry, SCHEMA, Share, UnstableEntry, VerdictEntry,
+};
+use crate::diff::{Agreement, Change, Decision, Diff, Facts, Groups, Latency, PodRef, Rung};
+use crate::stats::Summary;
+
+impl Report {
+    /// The report on two reels: `diff` is [`compare`](crate::diff::compare) of `a` and `b`.
+    pub fn of_diff(a: &Facts, b: &Facts, diff: &Diff) -> Report {
+        let problem = |note: &crate::diff::Note| ProblemEntry { code: note.code(), text: note.to_string() };
+        let (a, b) = (std::slice::from_ref(a), std::slice::from_ref(b));
+        Report {
+            schema: SCHEMA,
+            comparison: Comparison::Diff,
+            verdict: None,
+            problems: diff.notes.iter().map(problem).collect(),
+            decisions: Decisions {
+                compared: diff.agreement.pairs,
+                stable: None,
+                exchanged: diff.exchanged,
+                ladder: ladder(&diff.agreement, None, None),
+            },
+            moved: diff.moved.iter().map(change).collect(),
+            outcome_changed: diff.outcome_changed.iter().map(change).collect(),
+            unstable: Vec::new(),
+            only_baseline: diff.only_a.iter().map(pod).collect(),
+            only_candidate: diff.only_b.iter().map(pod).collect(),
+            latency: latency(&diff.latency, a, b),
+            baseline: a.iter().map(run).collect(),
+            candidate: b.iter().map(run).collect(),
+        }
+    }
+
+    /// The report on runs of two schedulers: `groups` is [`judge`](crate::diff::judge) of `a` and `b`.
+    pub fn of_groups(a: &[Facts], b: &[Facts], groups: &Groups) -> Report {
+        let problem =
+            |found: &crate::diff::Problem| ProblemEntry { code: found.code(), text: found.to_string() };
+        let (outcome_changed, moved): (Vec<_>, Vec<_>) =
+            groups.divergences.iter().map(change).partition(|change| change.agrees.is_none());
+        Report {
+            schema: SCHEMA,
+            comparison: Comparison::Compare,
+            verdict: Some(VerdictEntry {
+                result: groups.verdict,
+                exit_code: groups.verdict.exit_code(),
+                rung: groups.rung,
+                reason: groups.reason.to_string(),
+            }),
+            problems: groups.problems.iter().map(problem).collect(),
+            decisions: Decisions {
+                compared: groups.compared,
+                stable: Some(groups.stable),
+                exchanged: groups.exchanged,
+                ladder: ladder(&groups.between, Some(&groups.within_a), Some(&groups.within_b)),
+            },
+            moved,
+            outcome_changed,
+            unstable: groups
+                .unstable
+                .iter()
+                .map(|unstable| UnstableEntry {
+                    pod: pod(&unstable.pod),
+                    baseline: unstable.a.iter().map(decision).collect(),
+                    candidate: unstable.b.iter().map(decision).collect(),
+                })
+                .collect(),
+            only_baseline: Vec::new(),
+            only_candidate: Vec::new(),
+            latency: latency(&groups.latency, a, b),
+            baseline: a.iter().map(run).collect(),
+            candidate: b.iter().map(run).collect(),
+        }
+    }
+}
+
+fn ladder(between: &Agreement, a: Option<&Agreement>, b: Option<&Agreement>) -> Vec<RungEntry> {
+    let share = |agreement: &Agreement, rung| Share {
+        agree: agreement.count(rung),
+        pairs: agreement.pairs,
+        share: agreement.share(rung),
+    };
+    let within = |agreement: Option<&Agreement>, rung| {
+        agreement.filter(|agreement| agreement.pairs > 0).map(|agreement| share(agreement, rung))
+    };
+    let entry = |rung| RungEntry {
+        rung,
+        between: share(between, rung),
+        within_baseline: within(a, rung),
+        within_candidate: within(b, rung),
+    };
+    Rung::ALL.map(entry).to_vec()
+}
+
+fn pod(pod: &PodRef) -> PodEntry {
+    PodEntry {
+        id: pod.id.clone(),
+        namespace: pod.namespace.clone(),
+        name: pod.name.clone(),
+        workload: pod.workload.clone(),
+    }
+}
+
+fn decision(decision: &Decision) -> DecisionEntry {
+    DecisionEntry { outcome: decision.outcome, node: decision.node.clone() }
+}
+
+fn change(change: &Change) -> ChangeEntry {
+    ChangeEntry {
+        pod: pod(&change.pod),
+        created_seconds: change.created.map(crate::model::TraceTime::as_secs_f64),
+        is_first: change.is_first,
+        agrees: change.agrees,
+        baseline: decision(&change.a),
+        candidate: decision(&change.b),
+    }
+}
+
+fn latency(latencies: &[Latency], a: &[Facts], b: &[Facts]) -> Vec<LatencyEntry> {
+    let never_bound = |runs: &[Facts]| runs.iter().map(|facts| facts.counts.never_bound).sum();
+    let (never_a, never_b) = (never_bound(a), never_bound(b));
+    let entry = |latency: &Latency| LatencyEntry {
+        metric: latency.metric,
+        baseline: side(latency.a, never_a),
+        candidate: side(latency.b, never_b),
+    };
+    latencies.iter().map(entry).collect()
+}
+
+fn side(summary: Option<Summary>, never_bound: u64) -> LatencySide {
+    LatencySide {
+        n: summary.map_or(0, |s| s.n),
+        never_bound,
+        p50_seconds: summary.map(|s| s.p50.as_secs_f64()),
+        p90_seconds: summary.map(|s| s.p90.as_secs_f64()),
+        p99_seconds: summary.map(|s| s.p99.as_secs_f64()),
+        p99_is_weak: summary.is_none_or(|s| s.is_p99_weak()),
+        max_seconds: summary.map(|s| s.max.as_secs_f64()),
+        mean_seconds: summary.map(|s| s.mean.as_secs_f64()),
+    }
+}
+
+fn run(facts: &Facts) -> RunEntry {
+    let header = facts.run.clone();
+    RunEntry {
+        reel: header.reel,
+        trace_digest: header.trace_digest,
+        scheduler_version: header.scheduler_version,
+        mode: header.mode,
+        speed: header.speed,
+        sealed: header.sealed,
+        tool_version: header.tool_version,
+        span_seconds: facts.span.duration().as_secs_f64(),
+        nodes: facts.nodes.len(),
+        counts: facts.counts,
+        gaps: facts.gaps.clone(),
+        unsettled: facts.unsettled,
+        lateness: facts.lateness.late.map(|late| LatenessEntry {
+            actions: late.n,
+            p50_seconds: late.p50.as_secs_f64(),
+            p99_seconds: late.p99.as_secs_f64(),
+            max_seconds: late.max.as_secs_f64(),
+        }),
+        failed_actions: facts.lateness.failed.clone(),
+    }
+}

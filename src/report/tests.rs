@@ -1,0 +1,167 @@
+//! The reports of planted changes, as people and machines see them.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::*;
+use crate::diff::testing::Run;
+use crate::diff::{Facts, Policy, compare, judge};
+
+fn run(reel: &str, nodes: &[Option<&str>]) -> Facts {
+    let mut run = Run::lockstep(reel);
+    run.node("n1", "4", "a").node("n2", "4", "a").node("n3", "4", "b");
+    for (i, node) in nodes.iter().enumerate() {
+        let at = 10 * i as u64;
+        let id = format!("web-{i}");
+        let pod = run.pod(&id).added(at);
+        if let Some(node) = node {
+            pod.bound(at + 5, node).running(at + 25);
+        }
+    }
+    run.action(10, 2, 201).action(20, 1, 409);
+    run.facts()
+}
+
+fn plain() -> Terminal {
+    Terminal { width: 100, color: false }
+}
+
+fn lines(text: &str) -> Vec<&str> {
+    text.lines().map(str::trim_end).collect()
+}
+
+#[test]
+fn two_reels_on_one_screen() {
+    let a = run("a.reel", &[Some("n1"), Some("n2"), Some("n1"), Some("n3")]);
+    let b = run("b.reel", &[Some("n1"), Some("n1"), Some("n2"), None]);
+    let report = Report::of_diff(&a, &b, &compare(&a, &b));
+    let text = plain().render(&report).unwrap();
+    let expected = "\
+DIFFERENT  of 4 matched pods 2 moved, 1 changed outcome
+  all reels sealed and without gaps; actions that failed: 2
+
+agreement      A/B
+outcome     3 of 4  75.00 %
+zone        3 of 4  75.00 %
+node class  3 of 4  75.00 %
+exact node  1 of 4  25.00 %
+
+latency                pods      p50      p90      p99       never bound
+create_to_schedule  A     4   5.0 ms   5.0 ms   5.0 ms  few            0
+                    B     3   5.0 ms   5.0 ms   5.0 ms  few            1
+create_to_running   A     4  25.0 ms  25.0 ms  25.0 ms  few            0
+                    B     3  25.0 ms  25.0 ms  25.0 ms  few            1
+
+moved: 2, 2 of them in exchange with a pod like them
+  workload  pod         A   B   agree on    created
+  web       prod/web-1  n2  n1  node class  +0.010s  first
+            prod/web-2  n1  n2  node class  +0.020s
+bound in A, never bound in B: 1: prod/web-3
+
+A  v1.37.2  lockstep at 1x  4 pods on 3 nodes  1 run: a.reel
+B  v1.37.2  lockstep at 1x  4 pods on 3 nodes  1 run: b.reel
+trace sha256:1
+";
+    assert_eq!(lines(&text), lines(expected), "\n{text}");
+}
+
+#[test]
+fn runs_of_two_schedulers_on_one_screen() {
+    let nodes = vec![Some("n1"); 20];
+    let mut other = nodes.clone();
+    other[0] = Some("n3");
+    let a = [run("a1.reel", &nodes), run("a2.reel", &nodes)];
+    let b = [run("b1.reel", &other), run("b2.reel", &other)];
+    let report = Report::of_groups(&a, &b, &judge(&a, &b, &Policy::default()));
+    let text = plain().render(&report).unwrap();
+    let expected = "\
+CHANGED  1 of 20 pods decided otherwise; judged on exact node
+  all reels sealed and without gaps; actions that failed: 4
+
+agreement        A/B                 A/A       B/B
+outcome     80 of 80  100.00 %  100.00 %  100.00 %
+zone        76 of 80   95.00 %  100.00 %  100.00 %
+node class  76 of 80   95.00 %  100.00 %  100.00 %
+exact node  76 of 80   95.00 %  100.00 %  100.00 %
+";
+    assert_eq!(lines(&text)[..7], lines(expected)[..7], "\n{text}");
+    let colored = Terminal { width: 100, color: true }.render(&report).unwrap();
+    assert_eq!(colored.replace("\u{1b}[1;31m", "").replace("\u{1b}[0m", ""), text);
+}
+
+#[test]
+fn lateness_is_shown_for_paced_runs() {
+    let mut a = run("a.reel", &[Some("n1")]);
+    a.run.mode = Some("open".to_owned());
+    let text = plain().render(&Report::of_diff(&a, &a, &compare(&a, &a))).unwrap();
+    let second = "  all reels sealed and without gaps; lateness p99 at most 2.0 ms; actions that failed: 2";
+    assert_eq!(
+        lines(&text)[..2],
+        ["SAME  all 1 matched pods have the same outcome on the same node", second]
+    );
+}
+
+/// Many changes of every kind, and names that try to break out of their line.
+fn busy() -> Report {
+    let mut names = vec![Some("n1"); 400];
+    let a = [run("a\u{1b}[2J.reel", &names), run("a2.reel", &names)];
+    names[..200].fill(Some("n2"));
+    names[200..300].fill(None);
+    let mut b = [run("b1.reel", &names), run("b2.reel", &names)];
+    names[350] = Some("n3");
+    b[1] = run(&"long-name-".repeat(30), &names);
+    b[1].run.sealed = false;
+    b[0].run.speed = Some(2.0);
+    Report::of_groups(&a, &b, &judge(&a, &b, &Policy::default()))
+}
+
+#[test]
+fn a_busy_report_still_fits_one_screen_and_stays_plain() {
+    let text = plain().render(&busy()).unwrap();
+    assert!(text.lines().count() <= 40, "{text}");
+    assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
+    assert!(text.chars().all(|c| c == '\n' || !c.is_control()), "{text}");
+    assert!(
+        text.starts_with("INVALID  the runs are not fit to be judged; judged on exact node\n  ! "),
+        "{text}"
+    );
+    assert!(text.contains("  … and 192 more; --format json has all"), "{text}");
+    assert!(text.contains("bound in A, never bound in B: 100: prod/web-200, "), "{text}");
+    assert!(text.contains("unstable from run to run: 1: prod/web-350"), "{text}");
+}
+
+/// Paths of all keys; entries of maps whose keys are data count as one.
+fn keys(value: &Value, found: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(fields) => {
+            for (key, value) in fields {
+                found.insert(key.clone());
+                if !matches!(key.as_str(), "gaps" | "failed_actions") {
+                    keys(value, found);
+                }
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| keys(item, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn every_key_of_the_json_is_in_the_document_and_every_field_of_the_document_is_a_key() {
+    let document = include_str!("../../docs/report.md");
+    let mut found = BTreeSet::new();
+    let mut a = run("a.reel", &[Some("n1"), Some("n1")]);
+    let b = run("b.reel", &[Some("n2"), None, Some("n1")]);
+    a.gaps.insert("Pod".to_owned(), 1);
+    let diff = Report::of_diff(&a, &b, &compare(&a, &b));
+    for report in [&busy(), &diff] {
+        let text = Json.render(report).unwrap();
+        let value: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(value["schema"], SCHEMA);
+        keys(&value, &mut found);
+    }
+    let rows = document.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
+    let documented: BTreeSet<String> = rows.map(|(field, _)| field.to_owned()).collect();
+    assert_eq!(found, documented);
+}

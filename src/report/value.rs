@@ -1,0 +1,239 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::diff::{Counts, Metric, Outcome, Rung, Verdict};
+
+/// Version of the report's fields. Fields may be added under it; none changes its meaning.
+pub const SCHEMA: &str = "kubereel.dev/report/v1";
+
+/// Everything that a comparison found, in the words and units of `docs/report.md`. Durations are seconds.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Report {
+    /// [`SCHEMA`].
+    pub schema: &'static str,
+    /// What was compared.
+    pub comparison: Comparison,
+    /// What it comes to; `None` for two reels, which get no verdict.
+    pub verdict: Option<VerdictEntry>,
+    /// Why runs cannot be judged, or why two reels differ in more than the scheduler.
+    pub problems: Vec<ProblemEntry>,
+    /// How far decisions agree.
+    pub decisions: Decisions,
+    /// Pods with the same outcome on another node, in the baseline's order.
+    pub moved: Vec<ChangeEntry>,
+    /// Pods with another outcome, in the baseline's order.
+    pub outcome_changed: Vec<ChangeEntry>,
+    /// Pods on which runs of one side differ.
+    pub unstable: Vec<UnstableEntry>,
+    /// Pods that only the baseline has.
+    pub only_baseline: Vec<PodEntry>,
+    /// Pods that only the candidate has.
+    pub only_candidate: Vec<PodEntry>,
+    /// Latencies side by side.
+    pub latency: Vec<LatencyEntry>,
+    /// The runs of the baseline.
+    pub baseline: Vec<RunEntry>,
+    /// The runs of the candidate.
+    pub candidate: Vec<RunEntry>,
+}
+
+/// What was compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Comparison {
+    /// Two reels.
+    Diff,
+    /// Runs of two schedulers.
+    Compare,
+}
+
+/// The verdict on runs of two schedulers.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct VerdictEntry {
+    /// The verdict.
+    pub result: Verdict,
+    /// The exit code that goes with it.
+    pub exit_code: u8,
+    /// The rung on which pods were judged.
+    pub rung: Rung,
+    /// Why, in words.
+    pub reason: String,
+}
+
+/// Something that stands against reading the numbers as the scheduler's doing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ProblemEntry {
+    /// One word for machines.
+    pub code: &'static str,
+    /// A sentence for people.
+    pub text: String,
+}
+
+/// How far decisions agree.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Decisions {
+    /// Pods that all runs have.
+    pub compared: u64,
+    /// Of them, decided alike by all runs of each side; `None` for two reels.
+    pub stable: Option<u64>,
+    /// Moved pods that took the place of a pod like them.
+    pub exchanged: u64,
+    /// One entry a rung, coarsest first.
+    pub ladder: Vec<RungEntry>,
+}
+
+/// Agreement on one rung.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RungEntry {
+    /// Which rung.
+    pub rung: Rung,
+    /// Over all pairs of a baseline and a candidate run.
+    pub between: Share,
+    /// Over all pairs of baseline runs; `None` where there is one run.
+    pub within_baseline: Option<Share>,
+    /// Over all pairs of candidate runs; `None` where there is one run.
+    pub within_candidate: Option<Share>,
+}
+
+/// How many decisions agree.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Share {
+    /// Pairs that agree.
+    pub agree: u64,
+    /// All pairs.
+    pub pairs: u64,
+    /// The one over the other, 0 to 1; `None` without pairs.
+    pub share: Option<f64>,
+}
+
+/// Names a pod.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PodEntry {
+    /// `kubereel.dev/id`.
+    pub id: Arc<str>,
+    /// Namespace.
+    pub namespace: Arc<str>,
+    /// Name.
+    pub name: Arc<str>,
+    /// What it belongs to.
+    pub workload: Arc<str>,
+}
+
+/// One decision.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DecisionEntry {
+    /// What became of the pod.
+    pub outcome: Outcome,
+    /// Where it was bound.
+    pub node: Option<Arc<str>>,
+}
+
+/// A pod that was decided otherwise.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ChangeEntry {
+    /// Which pod.
+    #[serde(flatten)]
+    pub pod: PodEntry,
+    /// When the baseline saw it created, seconds since its reel began.
+    pub created_seconds: Option<f64>,
+    /// Whether it is the first divergence.
+    pub is_first: bool,
+    /// The finest rung on which the two still agree.
+    pub agrees: Option<Rung>,
+    /// The decision of the baseline.
+    pub baseline: DecisionEntry,
+    /// The decision of the candidate.
+    pub candidate: DecisionEntry,
+}
+
+/// A pod on which runs of one side differ.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct UnstableEntry {
+    /// Which pod.
+    #[serde(flatten)]
+    pub pod: PodEntry,
+    /// The decision in each baseline run.
+    pub baseline: Vec<DecisionEntry>,
+    /// The decision in each candidate run.
+    pub candidate: Vec<DecisionEntry>,
+}
+
+/// One latency on both sides.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct LatencyEntry {
+    /// Which.
+    pub metric: Metric,
+    /// Of the baseline.
+    pub baseline: LatencySide,
+    /// Of the candidate.
+    pub candidate: LatencySide,
+}
+
+/// One latency on one side, pooled over its runs. Absent numbers mean that no pod got there in sight.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct LatencySide {
+    /// Pods measured.
+    pub n: usize,
+    /// Pods that were never bound, and so are not in the percentiles.
+    pub never_bound: u64,
+    /// Median, seconds.
+    pub p50_seconds: Option<f64>,
+    /// 90th percentile, seconds.
+    pub p90_seconds: Option<f64>,
+    /// 99th percentile, seconds.
+    pub p99_seconds: Option<f64>,
+    /// Whether the 99th percentile rests on too few pods to be more than a hint.
+    pub p99_is_weak: bool,
+    /// Longest, seconds.
+    pub max_seconds: Option<f64>,
+    /// Mean, seconds.
+    pub mean_seconds: Option<f64>,
+}
+
+/// One run.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RunEntry {
+    /// Names the reel.
+    pub reel: String,
+    /// Digest of the trace replayed.
+    pub trace_digest: Option<String>,
+    /// Version of the scheduler.
+    pub scheduler_version: Option<String>,
+    /// Mode of the replay.
+    pub mode: Option<String>,
+    /// Trace seconds per second.
+    pub speed: Option<f64>,
+    /// Whether the reel was finished.
+    pub sealed: bool,
+    /// Version of the kubereel that wrote it.
+    pub tool_version: Option<String>,
+    /// Length of what statistics cover, seconds.
+    pub span_seconds: f64,
+    /// Nodes seen.
+    pub nodes: usize,
+    /// How many pods came to what.
+    pub counts: Counts,
+    /// Stretches in which events may be missing, by kind.
+    pub gaps: BTreeMap<String, u64>,
+    /// Lockstep steps whose decision did not show in time.
+    pub unsettled: u64,
+    /// How well the replay kept its schedule; `None` where it sent nothing.
+    pub lateness: Option<LatenessEntry>,
+    /// Actions that did not succeed, by HTTP status.
+    pub failed_actions: BTreeMap<u16, u64>,
+}
+
+/// How late the actions of a replay were.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct LatenessEntry {
+    /// Actions sent.
+    pub actions: usize,
+    /// Median, seconds.
+    pub p50_seconds: f64,
+    /// 99th percentile, seconds.
+    pub p99_seconds: f64,
+    /// Largest, seconds.
+    pub max_seconds: f64,
+}
