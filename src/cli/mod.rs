@@ -1,8 +1,136 @@
-//! The command line: one file per subcommand. Only this module prints.
+//! The command line: one file per subcommand. Only this module prints, and only `main` ends the process.
+
+mod args;
+mod clean;
+mod cluster;
+mod compare;
+mod completions;
+mod diff;
+mod outcome;
+mod output;
+mod record;
+mod replay;
+mod signals;
+mod trace;
 
 use std::process::ExitCode;
 
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+pub use outcome::Outcome;
+
+/// Records the pod and node event streams of a Kubernetes cluster, replays them in front of a live kube-scheduler,
+/// and diffs the decisions.
+#[derive(Debug, Parser)]
+#[command(name = "kubereel", version, propagate_version = true, max_term_width = 110, after_help = EXAMPLES)]
+struct Cli {
+    /// Say less: only warnings and errors.
+    #[arg(short, long, global = true)]
+    quiet: bool,
+    /// Say more; twice for everything, libraries included.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  kubereel record -o prod.reel --duration 1h        record the current kubeconfig context
+  kubereel compare prod.reel --baseline v1.36.3 --candidate v1.37.2
+                                                    would the new scheduler decide otherwise?
+  kubereel cluster up --name lab --detach           a local control plane to replay against
+  kubereel replay prod.reel --cluster lab --speed 10x --out run.reel
+  kubereel diff run-a.reel run-b.reel
+
+Exit codes: 0 done, or equivalent; 1 failed; 2 usage; 3 finished with loss, or a run is invalid;
+            4 differs; 5 inconclusive";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Record(record::RecordArgs),
+    Replay(replay::ReplayArgs),
+    Diff(diff::DiffArgs),
+    Compare(Box<compare::CompareArgs>),
+    Cluster(cluster::ClusterArgs),
+    Trace(trace::TraceArgs),
+    Clean(clean::CleanArgs),
+    Completions(completions::CompletionsArgs),
+    /// Starts a component of a local control plane: not for people.
+    #[command(name = "__component", hide = true)]
+    Component(cluster::ComponentArgs),
+}
+
 /// Runs the command line and says how the process ends.
 pub fn main() -> ExitCode {
-    ExitCode::SUCCESS
+    let cli = Cli::parse();
+    log_to_stderr(&cli);
+    if let Command::Component(args) = cli.command {
+        return finish(cluster::run_component(args));
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return finish(Err(error.into())),
+    };
+    let result = runtime.block_on(dispatch(cli.command));
+    // Blocking threads (a dispatcher that waits) must not hold up the end.
+    runtime.shutdown_background();
+    finish(result)
+}
+
+async fn dispatch(command: Command) -> anyhow::Result<Outcome> {
+    match command {
+        Command::Record(args) => record::run(args).await,
+        Command::Replay(args) => replay::run(args).await,
+        Command::Diff(args) => diff::run(&args),
+        Command::Compare(args) => compare::run(*args).await,
+        Command::Cluster(args) => cluster::run(args).await,
+        Command::Trace(args) => trace::run(args),
+        Command::Clean(args) => clean::run(args).await,
+        Command::Completions(args) => completions::run(&args),
+        Command::Component(args) => cluster::run_component(args),
+    }
+}
+
+fn finish(result: anyhow::Result<Outcome>) -> ExitCode {
+    match result {
+        Ok(outcome) => outcome.into(),
+        // Whoever reads our output has seen enough.
+        Err(error) if output::is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            output::error(&error);
+            Outcome::Failed.into()
+        }
+    }
+}
+
+fn log_to_stderr(cli: &Cli) {
+    let level = match (cli.quiet, cli.verbose) {
+        (true, _) => "kubereel=warn",
+        (false, 0) => "kubereel=info",
+        (false, 1) => "kubereel=debug",
+        (false, _) => "debug",
+    };
+    let filter = EnvFilter::try_from_env("KUBEREEL_LOG").unwrap_or_else(|_| EnvFilter::new(level));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .without_time()
+        .with_ansi(output::stderr_has_color())
+        .init();
+}
+
+/// The command line as clap sees it, for completions and tests.
+pub fn command() -> clap::Command {
+    <Cli as clap::CommandFactory>::command()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_command_line_is_sound() {
+        super::command().debug_assert();
+    }
 }

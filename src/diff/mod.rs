@@ -1,4 +1,4 @@
-//! Facts from reels, aligned and compared: records in, one value out, no I/O and no clock.
+//! Facts from reels, aligned and compared: records in, one value out. Only [`load`] reads a file; nothing reads a clock.
 //!
 //! 1. [`Facts::collect`] reads the records of one reel once and keeps what each pod and node came to: memory grows
 //!    with the number of pods, not of events.
@@ -16,6 +16,7 @@ mod facts;
 mod judge;
 mod latency;
 mod lateness;
+mod load;
 mod node;
 mod pod;
 mod requests;
@@ -35,6 +36,7 @@ pub use facts::{Counts, Facts, RunFacts, Span};
 pub use judge::{Groups, Unstable, judge};
 pub use latency::{Latency, Metric};
 pub use lateness::Lateness;
+pub use load::load;
 pub use node::NodeFacts;
 pub use pod::{Decision, Milestone, Origin, Outcome, PodFacts, PodRef};
 pub use requests::Requests;

@@ -267,7 +267,7 @@ impl Stage {
             (None, Mode::Lockstep) => return Err(ReplayError::NoScheduler),
         };
         let facts = |pairs: &[(&str, u64)]| pairs.iter().map(|(k, v)| ((*k).to_owned(), *v)).collect();
-        self.engine.mark(RunPhase::Drain, facts(&[("steps", steps), ("restless", restless)]));
+        self.engine.mark(RunPhase::Drain, facts(&[("steps", steps), (crate::diff::UNSETTLED_FACT, restless)]));
         if complete && self.driver.is_some() {
             self.drain(plan.end, options.drain, stop).await;
         }

@@ -1,0 +1,87 @@
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+use crate::cluster;
+use crate::k8s::ConnectOptions;
+
+/// Which cluster to talk to.
+#[derive(Debug, Clone, Args)]
+pub(super) struct ConnectArgs {
+    /// Kubeconfig file; default: $KUBECONFIG, ~/.kube/config, or the service account of the pod.
+    #[arg(long, value_name = "FILE")]
+    pub(super) kubeconfig: Option<PathBuf>,
+    /// Context in the kubeconfig; default: its current one.
+    #[arg(long, value_name = "NAME")]
+    pub(super) context: Option<String>,
+    /// A local cluster of `kubereel cluster up`, by its name, instead of a kubeconfig.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["kubeconfig", "context"])]
+    pub(super) cluster: Option<String>,
+}
+
+/// A cluster that was chosen: how to connect, and what is known when it is one of ours.
+pub(super) struct Chosen {
+    pub(super) connect: ConnectOptions,
+    /// Address of its scheduler.
+    pub(super) scheduler_url: Option<String>,
+    /// Version of its scheduler.
+    pub(super) scheduler_version: String,
+}
+
+impl ConnectArgs {
+    /// Finds the cluster.
+    ///
+    /// # Errors
+    /// Where a local cluster of that name does not exist.
+    pub(super) fn choose(&self) -> anyhow::Result<Chosen> {
+        let Some(name) = &self.cluster else {
+            let connect =
+                ConnectOptions { kubeconfig: self.kubeconfig.clone(), context: self.context.clone() };
+            return Ok(Chosen { connect, scheduler_url: None, scheduler_version: String::new() });
+        };
+        let local = cluster::open(name, &cluster::Dirs::from_env()?)?;
+        Ok(Chosen {
+            connect: ConnectOptions { kubeconfig: Some(local.kubeconfig()), context: None },
+            scheduler_url: Some(local.scheduler_url()),
+            scheduler_version: local.scheduler_version().to_string(),
+        })
+    }
+}
+
+/// How to print a result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// For people.
+    Table,
+    /// For programs.
+    Json,
+}
+
+/// `10x`, `0.5x` or `10`: trace seconds per second.
+pub(super) fn parse_speed(text: &str) -> Result<f64, String> {
+    let number = text.strip_suffix(['x', 'X']).unwrap_or(text);
+    match number.parse::<f64>() {
+        Ok(speed) if speed > 0.0 && speed.is_finite() => Ok(speed),
+        _ => Err("a speed is a number above 0, such as 1x, 10x or 0.5x".to_owned()),
+    }
+}
+
+/// `90s`, `10m`, `1h30m`.
+pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|e| format!("{e}; write 90s, 10m or 1h30m"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn speeds() {
+        assert_eq!(parse_speed("10x"), Ok(10.0));
+        assert_eq!(parse_speed("0.5"), Ok(0.5));
+        for bad in ["0x", "-1", "x", "infx", "NaN"] {
+            assert!(parse_speed(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,181 @@
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::{Args, ValueEnum};
+
+use super::args::{ConnectArgs, Format, parse_duration, parse_speed};
+use super::signals::interrupted;
+use super::{Outcome, output};
+use crate::diff::{self, Facts};
+use crate::k8s::connect;
+use crate::pace::Stop;
+use crate::replay::{self, Left, Mode, Plan, RunOptions, RunSummary};
+use crate::trace::{Reader, RunInfo, digest_of};
+
+/// Plays a reel against a cluster: nodes and pods as inputs, decisions left to its scheduler.
+///
+/// The target wants a kube-controller-manager with the node-lifecycle-controller; nodes are hollow, made and kept
+/// alive by this process. The run is recorded into a reel of its own.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  kubereel cluster up --name lab --detach
+  kubereel replay prod.reel --cluster lab --speed 10x --out run.reel
+  kubereel replay prod.reel --cluster lab --mode lockstep --out run.reel")]
+pub(super) struct ReplayArgs {
+    /// The reel to play.
+    trace: PathBuf,
+    /// Where the run's reel goes.
+    #[arg(short, long, value_name = "FILE")]
+    out: PathBuf,
+    /// Replace that file if it exists.
+    #[arg(long)]
+    overwrite: bool,
+    #[command(flatten)]
+    target: ConnectArgs,
+    /// How to pace.
+    #[arg(long, value_enum, default_value_t = ModeArg::Open)]
+    mode: ModeArg,
+    /// Trace seconds per second, for mode open.
+    #[arg(long, value_parser = parse_speed, default_value = "1x")]
+    speed: f64,
+    /// Address of the scheduler under test, for its metrics: lockstep needs it unless --cluster says it.
+    #[arg(long, value_name = "URL")]
+    scheduler_url: Option<String>,
+    /// Play even though the target has nodes or pods of others; needs --context.
+    #[arg(long, requires = "context")]
+    allow_existing: bool,
+    /// How long to wait after the end of the trace for pods that are still on their way.
+    #[arg(long, value_parser = parse_duration, default_value = "30s")]
+    drain: Duration,
+    /// How to print the summary.
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+}
+
+/// How a replay is paced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum ModeArg {
+    /// Trace time divided by the speed.
+    Open,
+    /// Each action waits for the scheduler to come to rest: repeatable decisions.
+    Lockstep,
+}
+
+impl ModeArg {
+    /// With the speed, which only open mode has.
+    pub(super) fn with_speed(self, speed: f64) -> Mode {
+        match self {
+            ModeArg::Open => Mode::Open { speed },
+            ModeArg::Lockstep => Mode::Lockstep,
+        }
+    }
+}
+
+pub(super) async fn run(args: ReplayArgs) -> anyhow::Result<Outcome> {
+    let (plan, source) = read_plan(&args.trace)?;
+    let chosen = args.target.choose()?;
+    let target = connect(&chosen.connect).await?;
+    tracing::info!("replaying {} against {target}", args.trace.display());
+    let options = RunOptions {
+        mode: args.mode.with_speed(args.speed),
+        out: args.out.clone(),
+        overwrite: args.overwrite,
+        scheduler_url: args.scheduler_url.or(chosen.scheduler_url),
+        allow_existing: args.allow_existing,
+        drain: args.drain,
+        command: std::env::args().collect(),
+        source,
+        scheduler_version: chosen.scheduler_version,
+    };
+    let left = plan.left.clone();
+    let stop = stop_on_signal();
+    let summary = replay::run(&target, &chosen.connect, plan, &options, &stop).await?;
+    let facts = diff::load(&args.out)?;
+    let text = match args.format {
+        Format::Table => table(&facts, &summary, &left, &args.out),
+        Format::Json => json(&facts, &summary, &left)?,
+    };
+    output::print(&text)?;
+    let sound = summary.complete && summary.restless == 0 && summary.reel.gaps == 0;
+    Ok(if sound { Outcome::Done } else { Outcome::Loss })
+}
+
+/// The plan of a reel, and what a run's header says about its source.
+pub(super) fn read_plan(path: &Path) -> anyhow::Result<(Plan, RunInfo)> {
+    let mut reader = Reader::open(path)?;
+    let source = RunInfo {
+        source: path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned(),
+        source_sha256: digest_of(path)?,
+        source_id: reader.header().id.clone(),
+        ..RunInfo::default()
+    };
+    let plan = Plan::build(reader.by_ref())?;
+    for (reason, count) in &plan.left.0 {
+        tracing::info!("left out: {count} {reason}");
+    }
+    Ok((plan, source))
+}
+
+/// A flag that Ctrl-C and SIGTERM raise. A second signal ends the process at once.
+pub(super) fn stop_on_signal() -> Stop {
+    let stop = Stop::default();
+    let raised = stop.clone();
+    tokio::spawn(async move {
+        interrupted().await;
+        tracing::warn!("stopping; the reel is being sealed (again to end at once)");
+        raised.stop();
+    });
+    stop
+}
+
+fn table(facts: &Facts, summary: &RunSummary, left: &Left, out: &Path) -> String {
+    let c = facts.counts;
+    let late = &facts.lateness;
+    let mut lines = vec![
+        format!("pods       {} submitted, {} bound, {} never bound", c.pods, c.bound, c.never_bound),
+        format!(
+            "ends       {} succeeded, {} failed, {} deleted, {} preempted",
+            c.succeeded, c.failed, c.deleted, c.preempted
+        ),
+        format!("warm-up    {} pods placed before the play", c.warm_up),
+    ];
+    lines.extend(late.summary.as_ref().map(|l| {
+        format!("lateness   p50 {:.1?}, p99 {:.1?}, max {:.1?} over {} actions", l.p50, l.p99, l.max, l.n)
+    }));
+    if !late.errors.is_empty() {
+        let errors: Vec<_> = late.errors.iter().map(|(status, n)| format!("{n} x {status}")).collect();
+        lines.push(format!("refused    {} actions by HTTP status: {}", late.errors.values().sum::<u64>(), errors.join(", ")));
+    }
+    if summary.restless > 0 {
+        lines.push(format!("UNSETTLED  {} steps: the scheduler did not come to rest", summary.restless));
+    }
+    if !summary.complete {
+        lines.push("STOPPED    before the end of the trace".to_owned());
+    }
+    for (reason, n) in &left.0 {
+        lines.push(format!("left out   {n} {reason}"));
+    }
+    lines.push(format!("reel       {}", out.display()));
+    lines.join("\n")
+}
+
+fn json(facts: &Facts, summary: &RunSummary, left: &Left) -> anyhow::Result<String> {
+    let ms = |d: Duration| d.as_secs_f64() * 1e3;
+    let c = facts.counts;
+    let late = &facts.lateness;
+    let value = serde_json::json!({
+        "schema": "kubereel.dev/run/v1",
+        "pods": {"submitted": c.pods, "bound": c.bound, "never_bound": c.never_bound, "succeeded": c.succeeded,
+                 "failed": c.failed, "deleted": c.deleted, "preempted": c.preempted, "warm_up": c.warm_up},
+        "lateness_ms": late.summary.as_ref().map(|l| serde_json::json!(
+            {"n": l.n, "p50": ms(l.p50), "p99": ms(l.p99), "max": ms(l.max)})),
+        "refused": late.errors,
+        "restless_steps": summary.restless,
+        "complete": summary.complete,
+        "gaps": summary.reel.gaps,
+        "left_out": left.0,
+    });
+    serde_json::to_string_pretty(&value).context("cannot write the summary as JSON")
+}
