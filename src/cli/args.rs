@@ -43,8 +43,8 @@ impl ConnectArgs {
         let local = cluster::open(name, &cluster::Dirs::from_env()?)?;
         Ok(Chosen {
             connect: ConnectOptions { kubeconfig: Some(local.kubeconfig()), context: None },
-            scheduler_url: Some(local.scheduler_url()),
-            scheduler_version: local.scheduler_version().to_string(),
+            scheduler_url: local.scheduler_url(),
+            scheduler_version: local.scheduler_version().map(ToString::to_string).unwrap_or_default(),
         })
     }
 }

@@ -58,7 +58,7 @@ enum Command {
     Clean(clean::CleanArgs),
     Completions(completions::CompletionsArgs),
     /// Starts a component of a local control plane: not for people.
-    #[command(name = "__component", hide = true)]
+    #[command(name = crate::cluster::SHIM_COMMAND, hide = true)]
     Component(cluster::ComponentArgs),
 }
 
@@ -66,14 +66,16 @@ enum Command {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     log_to_stderr(&cli);
-    if let Command::Component(args) = cli.command {
-        return finish(cluster::run_component(args));
-    }
+    let command = match cli.command {
+        // It becomes another program: no runtime may be up.
+        Command::Component(args) => return finish(Err(cluster::run_component(&args))),
+        other => other,
+    };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return finish(Err(error.into())),
     };
-    let result = runtime.block_on(dispatch(cli.command));
+    let result = runtime.block_on(dispatch(command));
     // Blocking threads (a dispatcher that waits) must not hold up the end.
     runtime.shutdown_background();
     finish(result)
@@ -89,7 +91,7 @@ async fn dispatch(command: Command) -> anyhow::Result<Outcome> {
         Command::Trace(args) => trace::run(args),
         Command::Clean(args) => clean::run(args).await,
         Command::Completions(args) => completions::run(&args),
-        Command::Component(args) => cluster::run_component(args),
+        Command::Component(args) => Err(cluster::run_component(&args)),
     }
 }
 

@@ -141,12 +141,12 @@ fn table(facts: &Facts, summary: &RunSummary, left: &Left, out: &Path) -> String
         ),
         format!("warm-up    {} pods placed before the play", c.warm_up),
     ];
-    lines.extend(late.summary.as_ref().map(|l| {
+    lines.extend(late.late.as_ref().map(|l| {
         format!("lateness   p50 {:.1?}, p99 {:.1?}, max {:.1?} over {} actions", l.p50, l.p99, l.max, l.n)
     }));
-    if !late.errors.is_empty() {
-        let errors: Vec<_> = late.errors.iter().map(|(status, n)| format!("{n} x {status}")).collect();
-        lines.push(format!("refused    {} actions by HTTP status: {}", late.errors.values().sum::<u64>(), errors.join(", ")));
+    if !late.failed.is_empty() {
+        let errors: Vec<_> = late.failed.iter().map(|(status, n)| format!("{n} x {status}")).collect();
+        lines.push(format!("refused    {} actions by HTTP status: {}", late.failed.values().sum::<u64>(), errors.join(", ")));
     }
     if summary.restless > 0 {
         lines.push(format!("UNSETTLED  {} steps: the scheduler did not come to rest", summary.restless));
@@ -169,9 +169,9 @@ fn json(facts: &Facts, summary: &RunSummary, left: &Left) -> anyhow::Result<Stri
         "schema": "kubereel.dev/run/v1",
         "pods": {"submitted": c.pods, "bound": c.bound, "never_bound": c.never_bound, "succeeded": c.succeeded,
                  "failed": c.failed, "deleted": c.deleted, "preempted": c.preempted, "warm_up": c.warm_up},
-        "lateness_ms": late.summary.as_ref().map(|l| serde_json::json!(
+        "lateness_ms": late.late.as_ref().map(|l| serde_json::json!(
             {"n": l.n, "p50": ms(l.p50), "p99": ms(l.p99), "max": ms(l.max)})),
-        "refused": late.errors,
+        "refused": late.failed,
         "restless_steps": summary.restless,
         "complete": summary.complete,
         "gaps": summary.reel.gaps,

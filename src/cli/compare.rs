@@ -1,0 +1,116 @@
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Args;
+use serde_json::Value;
+
+use super::args::{Format, parse_duration, parse_speed};
+use super::diff::{FailOn, render};
+use super::replay::{ModeArg, read_plan, stop_on_signal};
+use super::{Outcome, output};
+use crate::cluster::{Dirs, Version};
+use crate::compare::{CompareSpec, Contender, RunReel, Side, compare};
+use crate::diff::{Facts, Policy, Verdict, judge};
+use crate::report::Report;
+
+/// Plays a reel in front of two schedulers and says whether they decide alike.
+///
+/// Each run gets a fresh local control plane, equal in everything but the kube-scheduler. In lockstep, one run a side
+/// is enough: a stock scheduler then repeats its own decisions, so a difference is a change of behaviour. Programs
+/// that are missing are downloaded or built first, which takes minutes once.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  kubereel compare prod.reel --baseline v1.36.3 --candidate v1.37.2
+  kubereel compare prod.reel --baseline v1.37.2 --candidate v1.37.2 --candidate-config packing.yaml
+  kubereel compare prod.reel --baseline v1.36.3 --candidate v1.37.2 --mode open --speed 10x --runs 3")]
+pub(super) struct CompareArgs {
+    /// The reel to play.
+    trace: PathBuf,
+    /// Version of the scheduler in use.
+    #[arg(long, value_name = "VERSION")]
+    baseline: Version,
+    /// Version of the scheduler that may replace it.
+    #[arg(long, value_name = "VERSION")]
+    candidate: Version,
+    /// KubeSchedulerConfiguration of the baseline (YAML or JSON).
+    #[arg(long, value_name = "FILE")]
+    baseline_config: Option<PathBuf>,
+    /// KubeSchedulerConfiguration of the candidate (YAML or JSON).
+    #[arg(long, value_name = "FILE")]
+    candidate_config: Option<PathBuf>,
+    /// Version of the other components, the same on both sides; default: the newer of the two.
+    #[arg(long, value_name = "VERSION")]
+    control_plane: Option<Version>,
+    /// Runs a side.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..))]
+    runs: u8,
+    /// How to pace.
+    #[arg(long, value_enum, default_value_t = ModeArg::Lockstep)]
+    mode: ModeArg,
+    /// Trace seconds per second, for mode open.
+    #[arg(long, value_parser = parse_speed, default_value = "1x")]
+    speed: f64,
+    /// How long an open run waits after the trace for pods that are still on their way.
+    #[arg(long, value_parser = parse_duration, default_value = "30s")]
+    drain: Duration,
+    /// Keep the runs' reels in this folder; default: a temporary one.
+    #[arg(long, value_name = "DIR")]
+    keep: Option<PathBuf>,
+    /// The finest difference that makes the verdict `changed`.
+    #[arg(long, value_enum, default_value_t = FailOn::ExactNode)]
+    fail_on: FailOn,
+    /// How to print.
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+}
+
+pub(super) async fn run(args: CompareArgs) -> anyhow::Result<Outcome> {
+    let (plan, source) = read_plan(&args.trace)?;
+    let temporary = tempfile::tempdir().context("cannot make a temporary folder for the runs")?;
+    let newer = args.baseline.clone().max(args.candidate.clone());
+    let spec = CompareSpec {
+        baseline: Contender { config: config(args.baseline_config.as_deref())?, version: args.baseline },
+        candidate: Contender { config: config(args.candidate_config.as_deref())?, version: args.candidate },
+        control_plane: args.control_plane.unwrap_or(newer),
+        runs: args.runs.into(),
+        mode: args.mode.with_speed(args.speed),
+        keep: args.keep.unwrap_or_else(|| temporary.path().to_owned()),
+        drain: args.drain,
+        command: std::env::args().collect(),
+        source,
+        dirs: Dirs::from_env()?,
+    };
+    let reels = compare(&spec, &plan, &stop_on_signal()).await?;
+    let (baseline, candidate) = (of(&reels, Side::Baseline), of(&reels, Side::Candidate));
+    let policy = Policy { fail_on: args.fail_on.into(), ..Policy::default() };
+    let groups = judge(&baseline, &candidate, &policy);
+    output::print(&render(&Report::of_groups(&baseline, &candidate, &groups), args.format)?)?;
+    Ok(match groups.verdict {
+        Verdict::Equivalent => Outcome::Done,
+        Verdict::Changed => Outcome::Differs,
+        Verdict::Inconclusive => Outcome::Inconclusive,
+        Verdict::Invalid => Outcome::Loss,
+    })
+}
+
+fn of(reels: &[RunReel], side: Side) -> Vec<Facts> {
+    reels.iter().filter(|reel| reel.side == side).map(|reel| reel.facts.clone()).collect()
+}
+
+/// A scheduler configuration file.
+fn config(path: Option<&Path>) -> anyhow::Result<Option<Value>> {
+    let Some(path) = path else { return Ok(None) };
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let config: Value = serde_saphyr::from_str(&text)
+        .with_context(|| format!("{} is not a YAML or JSON document", path.display()))?;
+    match config["kind"].as_str() {
+        Some("KubeSchedulerConfiguration") => Ok(Some(config)),
+        kind => anyhow::bail!(
+            "{} holds {}, not a KubeSchedulerConfiguration",
+            path.display(),
+            kind.unwrap_or("no kind")
+        ),
+    }
+}
