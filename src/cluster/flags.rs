@@ -118,7 +118,12 @@ pub(super) fn controller_manager(layout: &Layout, port: u16, settings: &Settings
 }
 
 /// `kube-scheduler`.
-pub(super) fn scheduler(layout: &Layout, port: u16, spec: &SchedulerSpec, settings: &Settings) -> Vec<String> {
+pub(super) fn scheduler(
+    layout: &Layout,
+    port: u16,
+    spec: &SchedulerSpec,
+    settings: &Settings,
+) -> Vec<String> {
     let mut args = client(layout, port, Component::Scheduler);
     args.push(format!("--config={}", layout.scheduler_config().display()));
     if spec.verbosity > 0 {
@@ -189,7 +194,11 @@ mod tests {
         assert!(api.contains(&"--feature-gates=X=true".to_owned()));
         assert!(controller_manager(&layout(), 3, &settings).contains(&"--controllers=a,-b".to_owned()));
         let mut spec = SchedulerSpec::new(Version::default());
-        assert!(!scheduler(&layout(), 4, &spec, &settings).iter().any(|a| a.starts_with("--v=") || a.contains("json=")));
+        assert!(
+            !scheduler(&layout(), 4, &spec, &settings)
+                .iter()
+                .any(|a| a.starts_with("--v=") || a.contains("json="))
+        );
         (spec.verbosity, spec.json_log) = (3, true);
         let args = scheduler(&layout(), 4, &spec, &settings);
         assert!(args.contains(&"--v=3".to_owned()) && args.contains(&"--logging-format=json".to_owned()));
@@ -203,9 +212,15 @@ mod tests {
             "parallelism": 1,
         });
         let config = scheduler_config(&layout(), Some(&given));
-        assert_eq!(config["clientConnection"], json!({"qps": 7, "burst": BURST, "kubeconfig": "/c/kube-scheduler.kubeconfig"}));
+        assert_eq!(
+            config["clientConnection"],
+            json!({"qps": 7, "burst": BURST, "kubeconfig": "/c/kube-scheduler.kubeconfig"})
+        );
         assert_eq!(config["leaderElection"], json!({"leaderElect": false, "leaseDuration": "15s"}));
-        assert_eq!((&config["parallelism"], &config["kind"]), (&json!(1), &json!("KubeSchedulerConfiguration")));
+        assert_eq!(
+            (&config["parallelism"], &config["kind"]),
+            (&json!(1), &json!("KubeSchedulerConfiguration"))
+        );
         assert_eq!(scheduler_config(&layout(), None)["clientConnection"]["qps"], json!(QPS));
         assert_eq!(scheduler_config(&layout(), Some(&json!([1]))), json!([1]));
     }

@@ -44,7 +44,12 @@ impl Authority {
     }
 
     /// A certificate for `subject`: a server under `names`, a client where `organization` or no name is given.
-    fn issue(&self, subject: &str, organization: Option<&str>, names: &[&str]) -> Result<Identity, ClusterError> {
+    fn issue(
+        &self,
+        subject: &str,
+        organization: Option<&str>,
+        names: &[&str],
+    ) -> Result<Identity, ClusterError> {
         let failed = |source| ClusterError::Certificate { subject: subject.to_owned(), source };
         let names: Vec<String> = names.iter().map(|n| (*n).to_owned()).collect();
         let mut params = CertificateParams::new(names).map_err(failed)?;
@@ -93,7 +98,9 @@ pub(super) fn create(layout: &Layout, cluster: &str) -> Result<(), ClusterError>
     }
     authority.issue("kubernetes-admin", Some("system:masters"), &[])?.write(layout, "admin")?;
     authority.issue("system:kube-scheduler", None, &[])?.write(layout, "kube-scheduler-client")?;
-    authority.issue("system:kube-controller-manager", None, &[])?.write(layout, "kube-controller-manager-client")?;
+    authority
+        .issue("system:kube-controller-manager", None, &[])?
+        .write(layout, "kube-controller-manager-client")?;
     service_account_keys(layout)
 }
 

@@ -23,7 +23,8 @@ pub struct ProcessId {
 impl ProcessId {
     /// The process that has this number now; none where there is none or where it has ended and waits to be reaped.
     pub fn of(pid: u32) -> Option<ProcessId> {
-        parse_stat(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?).map(|start| ProcessId { pid, start })
+        parse_stat(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+            .map(|start| ProcessId { pid, start })
     }
 
     /// This process.

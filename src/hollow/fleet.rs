@@ -63,7 +63,10 @@ pub struct Fleet {
 
 impl std::fmt::Debug for Fleet {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Fleet").field("nodes", &self.nodes.len()).field("pods", &self.pods.len()).finish()
+        f.debug_struct("Fleet")
+            .field("nodes", &self.nodes.len())
+            .field("pods", &self.pods.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -103,38 +106,38 @@ impl Fleet {
             if let Some(hosted) = self.pods.remove(&event.uid) {
                 self.addresses.give_back(hosted.address);
             }
-            return;
+        } else if pod.node_name().is_some_and(|name| self.nodes.contains_key(name)) {
+            self.follow(event, now);
         }
-        let Some(node) = pod.node_name().and_then(|name| self.nodes.get(name)) else { return };
-        let hosted = match self.pods.get_mut(&event.uid) {
-            Some(hosted) => {
-                hosted.object = event.object.clone();
-                hosted
-            }
-            None => {
-                if pod.phase().is_terminal() && !pod.is_deleting() {
-                    return;
-                }
-                let address = self.addresses.take(node.pod_cidr.as_deref());
-                let hosted = Hosted {
-                    object: event.object.clone(),
-                    state: if pod.phase().is_terminal() { PodState::Ended } else { PodState::Starting },
-                    behaviour: (self.behaviour_of)(pod),
-                    address,
-                };
-                self.pods.insert(event.uid.clone(), hosted);
-                self.step(&event.uid, PodInput::Bound, now);
-                match self.pods.get_mut(&event.uid) {
-                    Some(hosted) => hosted,
-                    None => return,
-                }
-            }
-        };
-        let terminating = matches!(hosted.state, PodState::Terminating | PodState::Removed);
-        if pod.is_deleting() && !terminating {
+    }
+
+    fn follow(&mut self, event: &ObjectEvent, now: TraceTime) {
+        let pod = PodView(&event.object);
+        if let Some(hosted) = self.pods.get_mut(&event.uid) {
+            hosted.object = event.object.clone();
+        } else {
+            self.admit(event, now);
+        }
+        let asked = |hosted: &Hosted| matches!(hosted.state, PodState::Terminating | PodState::Removed);
+        if pod.is_deleting() && !self.pods.get(&event.uid).is_none_or(asked) {
             let grace = Duration::from_secs(pod.deletion_grace_seconds().unwrap_or(30));
             self.step(&event.uid, PodInput::DeletionAsked(grace), now);
         }
+    }
+
+    /// Takes in a pod that was bound to one of our nodes.
+    fn admit(&mut self, event: &ObjectEvent, now: TraceTime) {
+        let pod = PodView(&event.object);
+        let node = pod.node_name().and_then(|name| self.nodes.get(name));
+        let address = self.addresses.take(node.and_then(|node| node.pod_cidr.as_deref()));
+        let hosted = Hosted {
+            object: event.object.clone(),
+            state: if pod.phase().is_terminal() { PodState::Ended } else { PodState::Starting },
+            behaviour: (self.behaviour_of)(pod),
+            address,
+        };
+        self.pods.insert(event.uid.clone(), hosted);
+        self.step(&event.uid, PodInput::Bound, now);
     }
 
     /// When the next obligation is due.

@@ -21,12 +21,14 @@ pub(super) fn running(pod: PodView<'_>, places: Places<'_>, now: DateTime<Utc>) 
     let time = stamp(now);
     let started = json!({"running": {"startedAt": time}});
     let containers = statuses(pod, "containers", |_| (started.clone(), true, 0));
-    let finished = json!({"terminated": {"exitCode": 0, "reason": "Completed", "startedAt": time, "finishedAt": time}});
-    let init = statuses(pod, "initContainers", |c| match c["restartPolicy"] == "Always" {
-        true => (started.clone(), true, 0),
-        false => (finished.clone(), true, 0),
+    let finished =
+        json!({"terminated": {"exitCode": 0, "reason": "Completed", "startedAt": time, "finishedAt": time}});
+    let init = statuses(pod, "initContainers", |c| {
+        let is_sidecar = c["restartPolicy"] == "Always";
+        (if is_sidecar { started.clone() } else { finished.clone() }, true, 0)
     });
-    let pod_ip = if pod.0["spec"]["hostNetwork"] == true { places.host.to_owned() } else { places.pod.to_string() };
+    let pod_ip =
+        if pod.0["spec"]["hostNetwork"] == true { places.host.to_owned() } else { places.pod.to_string() };
     json!({
         "metadata": {"uid": pod.uid()},
         "status": {
@@ -53,7 +55,11 @@ pub(super) fn ended(pod: PodView<'_>, end: &RunEnd, now: DateTime<Utc>) -> Value
         let recorded = end.containers.iter().find(|c| container["name"] == c.name.as_str());
         let (code, restarts) = recorded.map_or((default, 0), |c| (c.exit_code, c.restarts));
         let reason = if code == 0 { "Completed" } else { "Error" };
-        (json!({"terminated": {"exitCode": code, "reason": reason, "startedAt": time, "finishedAt": time}}), false, restarts)
+        (
+            json!({"terminated": {"exitCode": code, "reason": reason, "startedAt": time, "finishedAt": time}}),
+            false,
+            restarts,
+        )
     });
     let (phase, reason) = match end.phase {
         Phase::Failed => ("Failed", "PodFailed"),
@@ -74,7 +80,8 @@ pub(super) fn ended(pod: PodView<'_>, end: &RunEnd, now: DateTime<Utc>) -> Value
 fn conditions(states: &[(&str, bool)], reason: &str, time: &str) -> Vec<Value> {
     let condition = |(kind, on): &(&str, bool)| {
         let status = if *on { "True" } else { "False" };
-        let mut condition = json!({"type": kind, "status": status, "lastProbeTime": null, "lastTransitionTime": time});
+        let mut condition =
+            json!({"type": kind, "status": status, "lastProbeTime": null, "lastTransitionTime": time});
         if !reason.is_empty() {
             condition["reason"] = reason.into();
         }

@@ -45,7 +45,7 @@ pub(super) struct Steps {
 }
 
 enum Next {
-    Input(TimedAction),
+    Input(Box<TimedAction>),
     Hollow(TraceTime),
 }
 
@@ -62,7 +62,7 @@ impl Lockstep {
             let matters = match next {
                 Next::Input(timed) => {
                     self.virtual_time.advance_to(timed.at);
-                    self.input(timed).await;
+                    self.input(&timed).await;
                     true
                 }
                 Next::Hollow(at) => {
@@ -89,11 +89,11 @@ impl Lockstep {
         match (owed, actions.front()) {
             (Some(owed), Some(input)) if owed <= input.at => Some(Next::Hollow(owed)),
             (Some(owed), None) => Some(Next::Hollow(owed)),
-            _ => actions.pop_front().map(Next::Input),
+            _ => actions.pop_front().map(|input| Next::Input(Box::new(input))),
         }
     }
 
-    async fn input(&self, timed: TimedAction) {
+    async fn input(&self, timed: &TimedAction) {
         let engine = &self.engine;
         let due = Due { trace: timed.at, run: engine.clock.now() };
         let (kind, key) = (timed.action.kind(), timed.action.key());
@@ -155,7 +155,8 @@ impl Lockstep {
         });
         if request.action == Some(ActionKind::TerminatePod) {
             let uid = answer.result.ok().and_then(|r| r.body["metadata"]["uid"].as_str().map(str::to_owned));
-            let gone = |w: &super::world::WorldState| uid.as_ref().is_none_or(|uid| !w.pods.contains_key(uid));
+            let gone =
+                |w: &super::world::WorldState| uid.as_ref().is_none_or(|uid| !w.pods.contains_key(uid));
             engine.world.until(PATIENCE, gone).await;
         } else if let Some(rv) = rv {
             engine.world.until(PATIENCE, |w| w.has_seen_pod(rv)).await;
@@ -178,7 +179,8 @@ impl Lockstep {
             loop {
                 match self.probe.look().await {
                     Ok(view) => {
-                        let restless = view.restless(&self.engine.world.state(), &self.scheduler, &self.baseline);
+                        let restless =
+                            view.restless(&self.engine.world.state(), &self.scheduler, &self.baseline);
                         match restless {
                             None => break,
                             Some(why) => why.clone_into(&mut reason),
@@ -200,9 +202,9 @@ impl Lockstep {
     /// every nominated pod has a victim going down on its node.
     async fn victims_are_going(&self) {
         let none_pending = |w: &super::world::WorldState| {
-            w.pending(&self.scheduler).filter_map(|pod| pod.nominated.as_deref()).all(|node| {
-                w.pods.values().any(|pod| pod.deleting && pod.node.as_deref() == Some(node))
-            })
+            w.pending(&self.scheduler)
+                .filter_map(|pod| pod.nominated.as_deref())
+                .all(|node| w.pods.values().any(|pod| pod.deleting && pod.node.as_deref() == Some(node)))
         };
         self.engine.world.until(NOMINATION, none_pending).await;
     }

@@ -19,7 +19,7 @@ use crate::record::{RecordError, Recorder, Tap, default_kinds};
 use crate::trace::{ClusterInfo, Header, ReelThread, RunInfo, Sink, Summary, TraceError, WriteOptions};
 
 /// Requests in flight at once.
-const LANES: usize = 32;
+const LANES: usize = 256;
 
 /// How long a new node may keep its not-ready taint.
 const NODE_PATIENCE: Duration = Duration::from_secs(30);
@@ -87,7 +87,9 @@ pub struct RunSummary {
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayError {
     /// The target is in use.
-    #[error("the target has {count} {kind} that no replay made, such as {example}; a replay wants an empty cluster (`kubereel cluster up` makes one), or --allow-existing with --target-context to name it on purpose")]
+    #[error(
+        "the target has {count} {kind} that no replay made, such as {example}; a replay wants an empty cluster (`kubereel cluster up` makes one), or --allow-existing with --target-context to name it on purpose"
+    )]
     Foreign {
         /// How many.
         count: usize,
@@ -97,10 +99,14 @@ pub enum ReplayError {
         example: String,
     },
     /// Lockstep without a scheduler to ask.
-    #[error("lockstep needs the scheduler's address for its metrics: replay against a cluster of `kubereel cluster up` with --cluster NAME, or give --scheduler-url https://HOST:10259")]
+    #[error(
+        "lockstep needs the scheduler's address for its metrics: replay against a cluster of `kubereel cluster up` with --cluster NAME, or give --scheduler-url https://HOST:10259"
+    )]
     NoScheduler,
     /// A node did not become ready.
-    #[error("node {node} still has its not-ready taint after {patience:?}: does the target's kube-controller-manager run the node-lifecycle-controller?")]
+    #[error(
+        "node {node} still has its not-ready taint after {patience:?}: does the target's kube-controller-manager run the node-lifecycle-controller?"
+    )]
     NodeNotReady {
         /// The node.
         node: String,
@@ -116,7 +122,9 @@ pub enum ReplayError {
         source: K8sError,
     },
     /// The trace has nothing to play.
-    #[error("the trace has no pods to submit and no nodes to register; `kubereel trace info` says what is in it")]
+    #[error(
+        "the trace has no pods to submit and no nodes to register; `kubereel trace info` says what is in it"
+    )]
     NothingToPlay,
     /// Talking to the target failed.
     #[error(transparent)]
@@ -208,7 +216,7 @@ impl Stage {
         virtual_time.advance_to(plan.origin);
         let now = trace_now(mode, plan.origin, &clock, &virtual_time, &open_time);
         let stamp = clock.clone();
-        let submitter = Submitter::start(&target.client, LANES, Arc::new(move || stamp.now()));
+        let submitter = Submitter::start(&target.client, LANES, &(Arc::new(move || stamp.now()) as _));
         let engine = Engine {
             run_id,
             submitter,
@@ -252,7 +260,10 @@ impl Stage {
         });
         self.warm_up(&plan, lockstep.as_ref()).await?;
         let count = plan.actions.len() as u64;
-        tracing::info!("play: {count} inputs over {:.0} s of trace", plan.end.since(plan.origin).as_secs_f64());
+        tracing::info!(
+            "play: {count} inputs over {:.0} s of trace",
+            plan.end.since(plan.origin).as_secs_f64()
+        );
         self.engine.mark(RunPhase::Play, BTreeMap::from([("inputs".to_owned(), count)]));
         let (complete, restless, steps) = match (&lockstep, options.mode) {
             (Some(lockstep), _) => {
@@ -267,7 +278,8 @@ impl Stage {
             (None, Mode::Lockstep) => return Err(ReplayError::NoScheduler),
         };
         let facts = |pairs: &[(&str, u64)]| pairs.iter().map(|(k, v)| ((*k).to_owned(), *v)).collect();
-        self.engine.mark(RunPhase::Drain, facts(&[("steps", steps), (crate::diff::UNSETTLED_FACT, restless)]));
+        self.engine
+            .mark(RunPhase::Drain, facts(&[("steps", steps), (crate::diff::UNSETTLED_FACT, restless)]));
         if complete && self.driver.is_some() {
             self.drain(plan.end, options.drain, stop).await;
         }
@@ -279,7 +291,10 @@ impl Stage {
     /// Makes what was there when the trace starts: context, nodes one at a time, then the pods on them.
     async fn warm_up(&self, plan: &Plan, lockstep: Option<&Lockstep>) -> Result<(), ReplayError> {
         let (nodes, placed) = (plan.nodes.len(), plan.placed.len());
-        tracing::info!("warm-up: {} context objects, {nodes} nodes, {placed} placed pods", plan.context.len());
+        tracing::info!(
+            "warm-up: {} context objects, {nodes} nodes, {placed} placed pods",
+            plan.context.len()
+        );
         for timed in &plan.context {
             self.make(&timed.action).await?;
         }
@@ -342,7 +357,9 @@ impl Stage {
         let rest = self.open_time.due(end).since(self.engine.clock.now());
         let settled = |w: &super::world::WorldState| {
             stop.is_stopped()
-                || w.pods.values().all(|p| p.terminal || p.running || (p.node.is_none() && p.marked))
+                || w.pods
+                    .values()
+                    .all(|p| !p.deleting && (p.terminal || p.running || (p.node.is_none() && p.marked)))
         };
         let over = |_: &super::world::WorldState| stop.is_stopped();
         self.engine.world.until(rest, over).await;

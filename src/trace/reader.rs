@@ -102,9 +102,7 @@ impl<R: Read> Reader<R> {
             n if n < MAGIC.len() => {
                 Err(TraceError::Cut { path, offset: 0, missing: (MAGIC.len() - n) as u64 })
             }
-            _ if magic[7] != MAGIC[7] => {
-                Err(TraceError::Version { path, found: magic[7], known: MAGIC[7] })
-            }
+            _ if magic[7] != MAGIC[7] => Err(TraceError::Version { path, found: magic[7], known: MAGIC[7] }),
             _ => Ok(()),
         }
     }

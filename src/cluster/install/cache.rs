@@ -99,9 +99,11 @@ pub(super) async fn verify(program: Program) -> Result<Program, ClusterError> {
         let mut file = File::open(path).map_err(ClusterError::io("read", path))?;
         let (got, _) = copy_hashed(&mut file, &mut io::sink()).map_err(ClusterError::io("read", path))?;
         match &program.sha256 {
-            Some(expected) if *expected != got => {
-                Err(ClusterError::Checksum { what: path.display().to_string(), expected: expected.clone(), got })
-            }
+            Some(expected) if *expected != got => Err(ClusterError::Checksum {
+                what: path.display().to_string(),
+                expected: expected.clone(),
+                got,
+            }),
             _ => Ok(program),
         }
     };
@@ -132,7 +134,10 @@ pub(super) async fn copy(
 /// A file in the cache that does not count yet.
 pub(super) fn stage(dirs: &Dirs, version: &Version) -> Result<NamedTempFile, ClusterError> {
     let folder = dirs.bin(version);
-    tempfile::Builder::new().prefix(STAGED).tempfile_in(&folder).map_err(ClusterError::io("write in", &folder))
+    tempfile::Builder::new()
+        .prefix(STAGED)
+        .tempfile_in(&folder)
+        .map_err(ClusterError::io("write in", &folder))
 }
 
 /// Makes a staged file count: program first, record last, each by a rename.
@@ -151,7 +156,8 @@ pub(super) fn commit(
         .map_err(ClusterError::io("write", &path))?;
     let record = Record { version: version.clone(), component, source: origin, sha256, size };
     let record_path = path.with_added_extension("json");
-    let text = serde_json::to_vec_pretty(&record).map_err(|e| ClusterError::io("write", &record_path)(e.into()))?;
+    let text =
+        serde_json::to_vec_pretty(&record).map_err(|e| ClusterError::io("write", &record_path)(e.into()))?;
     write_private(&record_path, &text)?;
     Ok(Program { component, version: version.clone(), path, origin, sha256: Some(record.sha256) })
 }
