@@ -60,7 +60,8 @@ fn with_runtime(work: impl Future<Output = anyhow::Result<Outcome>>) -> anyhow::
         .without_time()
         .with_target(false)
         .with_env_filter(
-            tracing_subscriber::EnvFilter::try_from_env("KUBEREEL_LOG").unwrap_or_else(|_| "kubereel=info".into()),
+            tracing_subscriber::EnvFilter::try_from_env("KUBEREEL_LOG")
+                .unwrap_or_else(|_| "kubereel=info".into()),
         )
         .init();
     let runtime = tokio::runtime::Runtime::new()?;

@@ -14,13 +14,17 @@ pub enum ClusterError {
         text: String,
     },
     /// Text that names no component.
-    #[error("`{text}` is no component; there are etcd, kube-apiserver, kube-controller-manager and kube-scheduler")]
+    #[error(
+        "`{text}` is no component; there are etcd, kube-apiserver, kube-controller-manager and kube-scheduler"
+    )]
     BadComponent {
         /// What was given.
         text: String,
     },
     /// A cluster name that cannot be a folder and a kubeconfig context.
-    #[error("`{name}` is no cluster name; take up to 63 of a-z, 0-9 and `-`, starting with a letter or digit")]
+    #[error(
+        "`{name}` is no cluster name; take up to 63 of a-z, 0-9 and `-`, starting with a letter or digit"
+    )]
     BadName {
         /// What was given.
         name: String,
@@ -44,7 +48,9 @@ pub enum ClusterError {
         source: io::Error,
     },
     /// The name is taken.
-    #[error("there is a cluster named `{name}` already ({state}); take it down with `kubereel cluster down {name}` or choose another --name")]
+    #[error(
+        "there is a cluster named `{name}` already ({state}); take it down with `kubereel cluster down {name}` or choose another --name"
+    )]
     NameInUse {
         /// The name.
         name: String,
