@@ -287,7 +287,7 @@ async fn down(args: DownArgs, dirs: &Dirs) -> anyhow::Result<Outcome> {
         match cluster::remove(&name, dirs).await {
             Ok(()) => println!("cluster {name} is down"),
             Err(error) if args.all => {
-                warn!("{error}");
+                warn!("{:#}", anyhow::Error::new(error));
                 outcome = Outcome::Failed;
             }
             Err(error) => return Err(error.into()),
