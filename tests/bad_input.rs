@@ -129,7 +129,9 @@ fn a_trace_with_nothing_to_play_is_refused() {
 #[test]
 fn usage_errors_exit_with_2() {
     let sandbox = Sandbox::new();
-    for args in [&["replay"][..], &["compare", "x", "--baseline", "one", "--candidate", "two"], &["frobnicate"]] {
+    for args in
+        [&["replay"][..], &["compare", "x", "--baseline", "one", "--candidate", "two"], &["frobnicate"]]
+    {
         assert_eq!(sandbox.run(args).code, Some(2), "{args:?}");
     }
 }

@@ -42,7 +42,9 @@ fn used(text: &str) -> Vec<String> {
     for (at, _) in text.match_indices("crate::") {
         let rest = &text[at + "crate::".len()..];
         match rest.strip_prefix('{') {
-            Some(group) => names.extend(group.split('}').next().unwrap_or("").split(',').map(|n| name(n.trim()))),
+            Some(group) => {
+                names.extend(group.split('}').next().unwrap_or("").split(',').map(|n| name(n.trim())))
+            }
             None => names.push(name(rest)),
         }
     }
@@ -52,9 +54,11 @@ fn used(text: &str) -> Vec<String> {
 /// Where a file breaks the rule.
 fn breaches(module: &str, text: &str) -> Vec<String> {
     let layers = layers();
-    let code: String = text.lines().filter(|l| !l.trim_start().starts_with("//")).map(|l| format!("{l}\n")).collect();
+    let code: String =
+        text.lines().filter(|l| !l.trim_start().starts_with("//")).map(|l| format!("{l}\n")).collect();
     let own = layers[module];
-    let breach = |name: &String| layers.get(name.as_str()).is_some_and(|layer| *layer >= own) && name != module;
+    let breach =
+        |name: &String| layers.get(name.as_str()).is_some_and(|layer| *layer >= own) && name != module;
     used(&code).into_iter().filter(breach).collect()
 }
 

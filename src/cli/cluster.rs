@@ -68,7 +68,7 @@ struct UpArgs {
     /// A scheduler to use instead of the stock one.
     #[arg(long, value_name = "PROGRAM")]
     scheduler_binary: Option<PathBuf>,
-    /// A KubeSchedulerConfiguration, YAML or JSON.
+    /// A `KubeSchedulerConfiguration`, YAML or JSON.
     #[arg(long, value_name = "FILE")]
     scheduler_config: Option<PathBuf>,
     /// Verbosity of the scheduler's log.
@@ -287,7 +287,7 @@ async fn down(args: DownArgs, dirs: &Dirs) -> anyhow::Result<Outcome> {
         match cluster::remove(&name, dirs).await {
             Ok(()) => println!("cluster {name} is down"),
             Err(error) if args.all => {
-                warn!("{error}");
+                warn!("{:#}", anyhow::Error::new(error));
                 outcome = Outcome::Failed;
             }
             Err(error) => return Err(error.into()),

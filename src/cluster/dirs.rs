@@ -34,8 +34,8 @@ impl Dirs {
                 .ok_or(ClusterError::NoHome { what, variable: own })
         };
         Ok(Dirs {
-            cache: absolute(find("programs", "KUBEREEL_CACHE_DIR", "XDG_CACHE_HOME", ".cache")?)?,
-            state: absolute(find("clusters", "KUBEREEL_STATE_DIR", "XDG_STATE_HOME", ".local/state")?)?,
+            cache: absolute(&find("programs", "KUBEREEL_CACHE_DIR", "XDG_CACHE_HOME", ".cache")?)?,
+            state: absolute(&find("clusters", "KUBEREEL_STATE_DIR", "XDG_STATE_HOME", ".local/state")?)?,
         })
     }
 
@@ -60,8 +60,8 @@ impl Dirs {
 }
 
 /// Components run in another folder than kubereel may, so every path they get is absolute.
-fn absolute(path: PathBuf) -> Result<PathBuf, ClusterError> {
-    std::path::absolute(&path).map_err(ClusterError::io("resolve", &path))
+fn absolute(path: &Path) -> Result<PathBuf, ClusterError> {
+    std::path::absolute(path).map_err(ClusterError::io("resolve", path))
 }
 
 /// The files of one cluster.

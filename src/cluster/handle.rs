@@ -208,7 +208,7 @@ impl Drop for Cluster {
             self.reap(component);
         }
         if let Err(error) = remove_folder(&self.layout.root) {
-            warn!("{error}");
+            warn!("{}", error.with_causes());
         }
     }
 }

@@ -43,7 +43,7 @@ impl Authority {
         Ok(Authority { issuer: CertifiedIssuer::self_signed(params, key).map_err(failed)? })
     }
 
-    /// A certificate for `subject`: a server under `names`, a client where `organization` or no name is given.
+    /// A certificate for `subject`, to be a client with, and a server under `names` if there are any.
     fn issue(
         &self,
         subject: &str,
@@ -101,6 +101,10 @@ pub(super) fn create(layout: &Layout, cluster: &str) -> Result<(), ClusterError>
     authority
         .issue("system:kube-controller-manager", None, &[])?
         .write(layout, "kube-controller-manager-client")?;
+    // Nobody holds this authority's key, so nobody can pass as a front proxy; without one the scheduler and the
+    // controllers fill their logs with errors about it.
+    let front_proxy = Authority::new(&format!("{cluster}-front-proxy"))?;
+    write_private(&layout.pki("front-proxy-ca.crt"), front_proxy.issuer.pem().as_bytes())?;
     service_account_keys(layout)
 }
 

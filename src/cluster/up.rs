@@ -17,7 +17,7 @@ use super::{
 };
 
 /// How long a component may take to become ready: many times what it takes on a busy two-core machine.
-const READY_WITHIN: Duration = Duration::from_secs(180);
+const READY_WITHIN: Duration = Duration::from_mins(3);
 const REPORT_EVERY: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(50);
 /// How many lines of a component's log an error shows.

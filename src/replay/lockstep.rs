@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::engine::{Due, Engine};
 use super::plan::{Action, TimedAction};
 use super::scheduler::{Baseline, SchedulerProbe};
+use super::world::WorldState;
 use crate::hollow::Instants;
 use crate::k8s::Answer;
 use crate::model::{ActionKind, TraceTime};
@@ -155,8 +156,7 @@ impl Lockstep {
         });
         if request.action == Some(ActionKind::TerminatePod) {
             let uid = answer.result.ok().and_then(|r| r.body["metadata"]["uid"].as_str().map(str::to_owned));
-            let gone =
-                |w: &super::world::WorldState| uid.as_ref().is_none_or(|uid| !w.pods.contains_key(uid));
+            let gone = |w: &WorldState| uid.as_ref().is_none_or(|uid| !w.pods.contains_key(uid));
             engine.world.until(PATIENCE, gone).await;
         } else if let Some(rv) = rv {
             engine.world.until(PATIENCE, |w| w.has_seen_pod(rv)).await;
@@ -201,7 +201,7 @@ impl Lockstep {
     /// A preemptor is marked before its victims are deleted, by goroutines of their own since 1.32: waits until
     /// every nominated pod has a victim going down on its node.
     async fn victims_are_going(&self) {
-        let none_pending = |w: &super::world::WorldState| {
+        let none_pending = |w: &WorldState| {
             w.pending(&self.scheduler)
                 .filter_map(|pod| pod.nominated.as_deref())
                 .all(|node| w.pods.values().any(|pod| pod.deleting && pod.node.as_deref() == Some(node)))

@@ -10,7 +10,7 @@ use super::open::{self, OpenTime};
 use super::plan::{Action, Plan, Submission};
 use super::scheduler::{Baseline, SchedulerProbe};
 use super::target::refuse_foreign;
-use super::world::World;
+use super::world::{PodNow, World, WorldState};
 use crate::hollow::{Driver, Fleet, Leases, TraceNow};
 use crate::k8s::{ConnectOptions, K8sError, Submitter, Target};
 use crate::model::{ObjectEvent, PhaseMark, PodView, Record, RunPhase, TraceTime};
@@ -25,7 +25,7 @@ const LANES: usize = 256;
 const NODE_PATIENCE: Duration = Duration::from_secs(30);
 
 /// How long what was placed before the play may take to run.
-const PLACEMENT_PATIENCE: Duration = Duration::from_secs(120);
+const PLACEMENT_PATIENCE: Duration = Duration::from_mins(2);
 
 /// How a trace is played.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -302,7 +302,7 @@ impl Stage {
             let action = Action::CreateNode { object: object.clone() };
             self.make(&action).await?;
             let name = action.key().name;
-            let ready = |w: &super::world::WorldState| w.nodes.contains_key(&name) && w.nodes_are_settled();
+            let ready = |w: &WorldState| w.nodes.contains_key(&name) && w.nodes_are_settled();
             if !self.engine.world.until(NODE_PATIENCE, ready).await {
                 return Err(ReplayError::NodeNotReady { node: name, patience: NODE_PATIENCE });
             }
@@ -320,14 +320,14 @@ impl Stage {
     }
 
     async fn placed_pods_run(&self, placed: &[Submission], lockstep: Option<&Lockstep>) {
-        let seen = |w: &super::world::WorldState| placed.iter().all(|p| w.uid_of(&p.id).is_some());
+        let seen = |w: &WorldState| placed.iter().all(|p| w.uid_of(&p.id).is_some());
         self.engine.world.until(PLACEMENT_PATIENCE, seen).await;
         if let Some(lockstep) = lockstep {
             lockstep.settle_debts().await;
         }
-        let running = |w: &super::world::WorldState| {
+        let running = |w: &WorldState| {
             let pod = |p: &Submission| w.uid_of(&p.id).and_then(|uid| w.pods.get(uid));
-            placed.iter().all(|p| pod(p).is_none_or(|pod| pod.running || pod.terminal))
+            placed.iter().all(|p| pod(p).is_none_or(PodNow::has_started))
         };
         if !self.engine.world.until(PLACEMENT_PATIENCE, running).await {
             tracing::warn!("not all placed pods are running after {PLACEMENT_PATIENCE:?}");
@@ -355,13 +355,11 @@ impl Stage {
     /// Waits for the end of the trace's time line and until no pod is on its way, at most `limit` longer.
     async fn drain(&self, end: TraceTime, limit: Duration, stop: &Stop) {
         let rest = self.open_time.due(end).since(self.engine.clock.now());
-        let settled = |w: &super::world::WorldState| {
+        let settled = |w: &WorldState| {
             stop.is_stopped()
-                || w.pods
-                    .values()
-                    .all(|p| !p.deleting && (p.terminal || p.running || (p.node.is_none() && p.marked)))
+                || w.pods.values().all(|p| !p.deleting && (p.has_started() || (p.node.is_none() && p.marked)))
         };
-        let over = |_: &super::world::WorldState| stop.is_stopped();
+        let over = |_: &WorldState| stop.is_stopped();
         self.engine.world.until(rest, over).await;
         if !self.engine.world.until(limit, settled).await {
             tracing::warn!("some pods are still on their way after {limit:?}");

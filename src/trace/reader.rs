@@ -124,9 +124,11 @@ impl<R: Read> Reader<R> {
         }
         if got < CHUNK_HEADER_LEN {
             let marker = got.min(SYNC.len());
-            return Err(match bytes[..marker] == SYNC[..marker] || self.ending.is_some() {
-                true => self.cut(start, CHUNK_HEADER_LEN - got),
-                false => self.damaged(start, "no chunk starts here".to_owned()),
+            let unfinished = bytes[..marker] == SYNC[..marker] || self.ending.is_some();
+            return Err(if unfinished {
+                self.cut(start, CHUNK_HEADER_LEN - got)
+            } else {
+                self.damaged(start, "no chunk starts here".to_owned())
             });
         }
         let header = ChunkHeader::decode(&bytes, &self.limits).map_err(|e| self.damaged(start, e))?;

@@ -76,9 +76,17 @@ async fn download_module(version: &Version) -> Result<String, ClusterError> {
 
 /// Whether Go says that the version does not exist, rather than that it could not ask.
 fn names_no_version(error: &str) -> bool {
-    ["unknown revision", "invalid version", "404 Not Found", "410 Gone", "no matching versions", "not found:"]
-        .iter()
-        .any(|said| error.contains(said))
+    [
+        "unknown revision",
+        "invalid version",
+        "404 Not Found",
+        "410 Gone",
+        "no matching versions",
+        "version is not available",
+        "not found:",
+    ]
+    .iter()
+    .any(|said| error.contains(said))
 }
 
 async fn build_one(
