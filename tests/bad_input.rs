@@ -1,4 +1,5 @@
 //! Bad input at the process boundary: a clear error, the right exit code, nothing left behind.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod support;
 

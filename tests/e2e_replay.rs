@@ -1,4 +1,5 @@
 //! Replays against the real control plane, at the process boundary.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod support;
 
