@@ -112,7 +112,7 @@ fn a_version_that_does_not_exist_leaves_nothing_running() {
     // A release server that is away, so that the answer comes from the Go build alone.
     let mut command =
         sandbox.command(&["compare", "t.reel", "--baseline", "v1.99.99", "--candidate", "v1.99.99"]);
-    let ran = Ran::of(command.env("KUBEREEL_RELEASE_URL", "http://127.0.0.1:1").output().unwrap());
+    let ran = Ran::of(&command.env("KUBEREEL_RELEASE_URL", "http://127.0.0.1:1").output().unwrap());
     refused(&ran, &["v1.99.99"]);
     assert_eq!(sandbox.ok(&["cluster", "list", "--format", "json"]).json(), serde_json::json!([]));
 }

@@ -50,7 +50,7 @@ impl Sandbox {
 
     /// Runs it to its end.
     pub fn run(&self, args: &[&str]) -> Ran {
-        Ran::of(self.command(args).output().unwrap())
+        Ran::of(&self.command(args).output().unwrap())
     }
 
     /// Runs it and insists on success.
@@ -68,8 +68,8 @@ impl Drop for Sandbox {
 }
 
 impl Ran {
-    pub fn of(output: Output) -> Ran {
-        let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+    pub fn of(output: &Output) -> Ran {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Ran { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) }
     }
 
