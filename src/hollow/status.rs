@@ -16,7 +16,27 @@ pub(super) struct Places<'a> {
     pub(super) host: &'a str,
 }
 
-/// All containers up, the pod ready.
+/// Taken in by the kubelet, containers not up yet.
+pub(super) fn admitted(pod: PodView<'_>, host: &str, now: DateTime<Utc>) -> Value {
+    let time = stamp(now);
+    let waiting = |reason: &str| json!({"waiting": {"reason": reason}});
+    let waiting = statuses(pod, "containers", |_| (waiting("ContainerCreating"), false, 0));
+    json!({
+        "metadata": {"uid": pod.uid()},
+        "status": {
+            "phase": "Pending",
+            "startTime": time,
+            "hostIP": host,
+            "hostIPs": [{"ip": host}],
+            "conditions": conditions(&[
+                ("PodReadyToStartContainers", false), ("ContainersReady", false), ("Ready", false),
+            ], "ContainersNotReady", &time),
+            "containerStatuses": waiting,
+        }
+    })
+}
+
+/// All containers up, the pod ready. The start time is that of the admission, which came before.
 pub(super) fn running(pod: PodView<'_>, places: Places<'_>, now: DateTime<Utc>) -> Value {
     let time = stamp(now);
     let started = json!({"running": {"startedAt": time}});
@@ -33,7 +53,6 @@ pub(super) fn running(pod: PodView<'_>, places: Places<'_>, now: DateTime<Utc>) 
         "metadata": {"uid": pod.uid()},
         "status": {
             "phase": "Running",
-            "startTime": time,
             "hostIP": places.host,
             "hostIPs": [{"ip": places.host}],
             "podIP": pod_ip,
@@ -135,7 +154,10 @@ mod tests {
         assert_eq!(patch["status"]["podIP"], "10.0.0.7");
         assert_eq!(patch["status"]["initContainerStatuses"][0]["state"]["terminated"]["exitCode"], 0);
         assert!(patch["status"]["initContainerStatuses"][1]["state"]["running"].is_object());
-        assert_eq!(patch["status"]["startTime"], "1970-01-01T00:00:00Z");
+        assert_eq!(patch["status"].get("startTime"), None);
+        let admitted = admitted(PodView(&pod), "192.168.0.1", DateTime::UNIX_EPOCH);
+        assert_eq!(admitted["status"]["startTime"], "1970-01-01T00:00:00Z");
+        assert_eq!(PodView(&admitted).phase(), Phase::Pending);
     }
 
     #[test]

@@ -4,7 +4,10 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::engine::{Due, Engine};
 use super::plan::{Action, TimedAction};
@@ -32,6 +35,28 @@ pub(super) struct Lockstep {
     pub(super) probe: SchedulerProbe,
     pub(super) scheduler: String,
     pub(super) baseline: Baseline,
+    /// What hollow nodes show as wall clock.
+    pub(super) wall: StepWall,
+}
+
+/// A wall clock that moves one second a reading. Preemption compares the start times of pods in whole seconds and
+/// breaks ties at random (`pkg/scheduler/framework/preemption/preemption.go`, v1.37.2, `pickOneNodeForPreemption`):
+/// so in lockstep no two pods start in the same second, and later ones start later, whatever the machine's pace.
+#[derive(Debug)]
+pub(super) struct StepWall {
+    start: DateTime<Utc>,
+    readings: AtomicI64,
+}
+
+impl StepWall {
+    /// Starts far enough before `now` that no start time lies in the future.
+    pub(super) fn before(now: DateTime<Utc>) -> StepWall {
+        StepWall { start: now - TimeDelta::days(30), readings: AtomicI64::new(0) }
+    }
+
+    fn next(&self) -> DateTime<Utc> {
+        self.start + TimeDelta::seconds(self.readings.fetch_add(1, Ordering::Relaxed))
+    }
 }
 
 /// How a lockstep play went.
@@ -144,7 +169,7 @@ impl Lockstep {
     /// Meets what a hollow node owes; says whether a scheduler could notice.
     async fn hollow(&self, at: TraceTime) -> bool {
         let engine = &self.engine;
-        let fired = engine.fleet().fire_next(Instants { trace: at, wall: engine.wall() });
+        let fired = engine.fleet().fire_next(Instants { trace: at, wall: self.wall.next() });
         let Some(request) = fired else { return false };
         let due = engine.clock.now();
         let Some(answer) = engine.submitter.call(&request.key, request.request.clone()).await else {

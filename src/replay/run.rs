@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::engine::{Due, Engine};
-use super::lockstep::Lockstep;
+use super::lockstep::{Lockstep, StepWall};
 use super::open::{self, OpenTime};
 use super::plan::{Action, Plan, Submission};
 use super::scheduler::{Baseline, SchedulerProbe};
@@ -257,6 +257,7 @@ impl Stage {
             probe,
             scheduler: "default-scheduler".to_owned(),
             baseline,
+            wall: StepWall::before(self.engine.wall()),
         });
         self.warm_up(&plan, lockstep.as_ref()).await?;
         let count = plan.actions.len() as u64;
