@@ -2,6 +2,7 @@
 //! time is virtual here: it jumps from action to action, and what hollow nodes owe their pods (a finish after the
 //! run time, the end of a termination) takes its place in the same order.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -11,7 +12,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::engine::{Due, Engine};
 use super::plan::{Action, TimedAction};
-use super::scheduler::{Baseline, SchedulerProbe};
+use super::scheduler::{Baseline, Restless, SchedulerProbe, Slack};
 use super::world::WorldState;
 use crate::hollow::Instants;
 use crate::k8s::Answer;
@@ -25,8 +26,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Pause between two looks at the scheduler.
 const LOOK_AGAIN: Duration = Duration::from_millis(4);
 
-/// How long a pod may be nominated without a victim going down: its node may have become free by itself.
-const NOMINATION: Duration = Duration::from_millis(300);
+/// How often a preemption may be found lagging, and nothing else, before the difference is taken to stay.
+const LAG_LOOKS: u32 = 40;
 
 /// A run in lockstep.
 pub(super) struct Lockstep {
@@ -37,6 +38,8 @@ pub(super) struct Lockstep {
     pub(super) baseline: Baseline,
     /// What hollow nodes show as wall clock.
     pub(super) wall: StepWall,
+    /// By how much preemptions may lag.
+    pub(super) slack: Cell<Slack>,
 }
 
 /// A wall clock that moves one second a reading. Preemption compares the start times of pods in whole seconds and
@@ -200,37 +203,34 @@ impl Lockstep {
     /// Waits until the scheduler is at rest.
     pub(super) async fn rest(&self) -> Result<(), String> {
         let mut reason = String::new();
-        let wait = async {
-            loop {
-                match self.probe.look().await {
-                    Ok(view) => {
-                        let restless =
-                            view.restless(&self.engine.world.state(), &self.scheduler, &self.baseline);
-                        match restless {
-                            None => break,
-                            Some(why) => why.clone_into(&mut reason),
-                        }
-                    }
-                    Err(error) => reason = error.to_string(),
-                }
-                tokio::time::sleep(LOOK_AGAIN).await;
-            }
-            self.victims_are_going().await;
-        };
-        match tokio::time::timeout(PATIENCE, wait).await {
+        match tokio::time::timeout(PATIENCE, self.look_until_rest(&mut reason)).await {
             Ok(()) => Ok(()),
             Err(_) => Err(reason),
         }
     }
 
-    /// A preemptor is marked before its victims are deleted, by goroutines of their own since 1.32: waits until
-    /// every nominated pod has a victim going down on its node.
-    async fn victims_are_going(&self) {
-        let none_pending = |w: &WorldState| {
-            w.pending(&self.scheduler)
-                .filter_map(|pod| pod.nominated.as_deref())
-                .all(|node| w.pods.values().any(|pod| pod.deleting && pod.node.as_deref() == Some(node)))
-        };
-        self.engine.world.until(NOMINATION, none_pending).await;
+    async fn look_until_rest(&self, reason: &mut String) {
+        let mut lagging = 0;
+        loop {
+            match self.probe.look().await {
+                Ok(view) => {
+                    let world = self.engine.world.state();
+                    let slack = self.slack.get();
+                    match view.restless(&world, &self.scheduler, &self.baseline, slack) {
+                        None => return,
+                        Some(Restless::Preempting) if lagging == LAG_LOOKS => {
+                            self.slack.set(view.lag(&world))
+                        }
+                        Some(Restless::Preempting) => lagging += 1,
+                        Some(other) => {
+                            lagging = 0;
+                            *reason = other.to_string();
+                        }
+                    }
+                }
+                Err(error) => *reason = error.to_string(),
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
     }
 }

@@ -1,3 +1,4 @@
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
@@ -236,6 +237,24 @@ impl Stage {
         Ok(Stage { engine, recorder, virtual_time, open_time, driver })
     }
 
+    /// Lockstep from here on; what the scheduler counted before does not matter.
+    async fn lockstep(&self, probe: SchedulerProbe) -> Result<Lockstep, ReplayError> {
+        let view = probe.look().await?;
+        let (counts, lag) = {
+            let world = self.engine.world.state();
+            (world.counts, view.lag(&world))
+        };
+        Ok(Lockstep {
+            engine: self.engine.clone(),
+            virtual_time: self.virtual_time.clone(),
+            probe,
+            scheduler: "default-scheduler".to_owned(),
+            baseline: Baseline::new(view.counts(), counts),
+            wall: StepWall::before(self.engine.wall()),
+            slack: Cell::new(lag),
+        })
+    }
+
     /// Warm-up, play and drain; says whether all actions went out and how many steps found no rest.
     async fn play(
         &self,
@@ -244,21 +263,10 @@ impl Stage {
         options: &RunOptions,
         stop: &Stop,
     ) -> Result<(bool, u64), ReplayError> {
-        let baseline = match &probe {
-            Some(probe) => {
-                let view = probe.look().await?;
-                Baseline::new(view.counts(), self.engine.world.state().counts)
-            }
-            None => Baseline::default(),
+        let lockstep = match probe {
+            Some(probe) if options.mode == Mode::Lockstep => Some(self.lockstep(probe).await?),
+            _ => None,
         };
-        let lockstep = probe.filter(|_| options.mode == Mode::Lockstep).map(|probe| Lockstep {
-            engine: self.engine.clone(),
-            virtual_time: self.virtual_time.clone(),
-            probe,
-            scheduler: "default-scheduler".to_owned(),
-            baseline,
-            wall: StepWall::before(self.engine.wall()),
-        });
         self.warm_up(&plan, lockstep.as_ref()).await?;
         let count = plan.actions.len() as u64;
         tracing::info!(

@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::fmt;
 
 use super::world::{Counts, WorldState};
 use crate::k8s::{ConnectOptions, K8sError, component_client};
@@ -10,22 +11,82 @@ pub(super) struct SchedulerView {
     queues: BTreeMap<String, i64>,
     /// `scheduler_event_handling_duration_seconds_count` by event.
     events: BTreeMap<String, u64>,
+    /// `scheduler_preemption_victims_count`: preemptions decided.
+    preemptions: u64,
+    /// `scheduler_preemption_victims_sum`: their victims.
+    victims: u64,
+    /// `scheduler_preemption_goroutines_execution_total`: preemptions carried out.
+    executions: u64,
+}
+
+/// Why a scheduler is not at rest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Restless {
+    /// Events of nodes are on their way to it.
+    Nodes,
+    /// Events of bound or ended pods are on their way to it.
+    Pods,
+    /// Pods lie in its active or back-off queue.
+    Queued,
+    /// A pod is neither bound nor marked.
+    Unmarked,
+    /// A pod lies in no queue: it is being scheduled.
+    Scheduling,
+    /// A preemption is being carried out, or a victim has not been seen going down.
+    Preempting,
+}
+
+impl fmt::Display for Restless {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Restless::Nodes => "the scheduler has not seen every change of nodes",
+            Restless::Pods => "the scheduler has not seen every bound or ended pod",
+            Restless::Queued => "pods wait in the scheduler's active or back-off queue",
+            Restless::Unmarked => "a pod is neither bound nor marked unschedulable",
+            Restless::Scheduling => "a pod is being scheduled",
+            Restless::Preempting => "a preemption is under way",
+        })
+    }
+}
+
+/// Differences between what the scheduler decided and what came of it that have turned out to stay: it counts
+/// victims that were going down already, for which nothing is left to do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Slack {
+    preemptions: i64,
+    victims: i64,
 }
 
 impl SchedulerView {
     /// Reads the Prometheus text format; lines about anything else are passed over.
     pub(super) fn parse(text: &str) -> SchedulerView {
         let mut view = SchedulerView::default();
-        for line in text.lines() {
-            if let Some(queue) = sample(line, "scheduler_pending_pods", "queue") {
-                view.queues.insert(queue.0, queue.1 as i64);
-            } else if let Some(event) =
-                sample(line, "scheduler_event_handling_duration_seconds_count", "event")
-            {
-                view.events.insert(event.0, event.1 as u64);
+        for line in text.lines().filter(|line| line.starts_with("scheduler_")) {
+            let Some((series, value)) = line.rsplit_once(' ') else { continue };
+            let Ok(value) = value.parse::<f64>() else { continue };
+            let (name, labels) = series.split_once('{').unwrap_or((series, ""));
+            match name {
+                "scheduler_pending_pods" => {
+                    view.queues.insert(label(labels, "queue"), value as i64);
+                }
+                "scheduler_event_handling_duration_seconds_count" => {
+                    view.events.insert(label(labels, "event"), value as u64);
+                }
+                "scheduler_preemption_victims_count" => view.preemptions = value as u64,
+                "scheduler_preemption_victims_sum" => view.victims = value as u64,
+                "scheduler_preemption_goroutines_execution_total" => view.executions += value as u64,
+                _ => {}
             }
         }
         view
+    }
+
+    /// How far preemptions and their victims lag behind what was decided.
+    pub(super) fn lag(&self, world: &WorldState) -> Slack {
+        Slack {
+            preemptions: self.preemptions as i64 - self.executions as i64,
+            victims: self.victims as i64 - world.counts.victims as i64,
+        }
     }
 
     fn queue(&self, name: &str) -> i64 {
@@ -44,37 +105,43 @@ impl SchedulerView {
             assigned_pods_gone: self.event("AssignedPodDelete"),
             nodes_added: self.event("NodeAdd"),
             nodes_gone: self.event("NodeDelete"),
+            victims: 0,
         }
     }
 
     /// Why the scheduler is not at rest, `None` where it is: it has handled all that the observer saw since
-    /// `baseline`, its active and back-off queues are empty, and every pending pod lies in one of the others
-    /// (a pod that is just being scheduled lies in none).
+    /// `baseline`, its active and back-off queues are empty, every pending pod lies in one of the others (a pod that
+    /// is just being scheduled lies in none), and preemptions lag no more than `slack`.
     pub(super) fn restless(
         &self,
         world: &WorldState,
         scheduler: &str,
         baseline: &Baseline,
-    ) -> Option<&'static str> {
+        slack: Slack,
+    ) -> Option<Restless> {
         let (seen, handled) = (world.counts, baseline.since(self.counts()));
         if handled.nodes_added < seen.nodes_added || handled.nodes_gone < seen.nodes_gone {
-            return Some("the scheduler has not seen every change of nodes");
+            return Some(Restless::Nodes);
         }
         if handled.pods_assigned < seen.pods_assigned || handled.assigned_pods_gone < seen.assigned_pods_gone
         {
-            return Some("the scheduler has not seen every bound or ended pod");
+            return Some(Restless::Pods);
         }
         if self.queue("active") != 0 || self.queue("backoff") != 0 {
-            return Some("pods wait in the scheduler's active or back-off queue");
+            return Some(Restless::Queued);
         }
         let (pending, unmarked) = world
             .pending(scheduler)
             .fold((0, 0), |(all, unmarked), pod| (all + 1, unmarked + i64::from(!pod.marked)));
         if unmarked > 0 {
-            return Some("a pod is neither bound nor marked unschedulable");
+            return Some(Restless::Unmarked);
         }
         if self.queue("unschedulable") + self.queue("gated") != pending {
-            return Some("a pod is being scheduled");
+            return Some(Restless::Scheduling);
+        }
+        let lag = self.lag(world);
+        if lag.preemptions > slack.preemptions || lag.victims > slack.victims {
+            return Some(Restless::Preempting);
         }
         None
     }
@@ -95,6 +162,7 @@ impl Baseline {
                 assigned_pods_gone: scheduler.assigned_pods_gone.saturating_sub(seen.assigned_pods_gone),
                 nodes_added: scheduler.nodes_added.saturating_sub(seen.nodes_added),
                 nodes_gone: scheduler.nodes_gone.saturating_sub(seen.nodes_gone),
+                victims: 0,
             },
         }
     }
@@ -105,18 +173,16 @@ impl Baseline {
             assigned_pods_gone: now.assigned_pods_gone.saturating_sub(self.before.assigned_pods_gone),
             nodes_added: now.nodes_added.saturating_sub(self.before.nodes_added),
             nodes_gone: now.nodes_gone.saturating_sub(self.before.nodes_gone),
+            victims: 0,
         }
     }
 }
 
-/// `name{label="VALUE"} NUMBER`, where the line is such a sample.
-fn sample(line: &str, name: &str, label: &str) -> Option<(String, f64)> {
-    let labels = line.strip_prefix(name)?.strip_prefix('{')?;
-    let (labels, value) = labels.split_once('}')?;
-    let wanted = format!("{label}=\"");
-    let at = labels.find(&wanted)? + wanted.len();
-    let text = labels[at..].split('"').next()?;
-    Some((text.to_owned(), value.trim().parse().ok()?))
+/// The value of a label in `a="x",b="y"}`.
+fn label(labels: &str, name: &str) -> String {
+    let wanted = format!("{name}=\"");
+    let value = labels.split_once(&wanted).and_then(|(_, rest)| rest.split('"').next());
+    value.unwrap_or_default().to_owned()
 }
 
 /// Asks a scheduler for its metrics.
@@ -126,8 +192,8 @@ pub struct SchedulerProbe {
     url: String,
 }
 
-impl std::fmt::Debug for SchedulerProbe {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for SchedulerProbe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SchedulerProbe").field("url", &self.url).finish_non_exhaustive()
     }
 }
@@ -164,6 +230,9 @@ scheduler_pending_pods{queue="unschedulable"} 3
 scheduler_event_handling_duration_seconds_bucket{event="NodeAdd",le="0.0001"} 7
 scheduler_event_handling_duration_seconds_count{event="NodeAdd"} 9
 scheduler_event_handling_duration_seconds_count{event="AssignedPodAdd"} 1.2e+01
+scheduler_preemption_victims_sum 5
+scheduler_preemption_victims_count 2
+scheduler_preemption_goroutines_execution_total{result="success"} 1
 "#;
 
     #[test]
@@ -171,6 +240,7 @@ scheduler_event_handling_duration_seconds_count{event="AssignedPodAdd"} 1.2e+01
         let view = SchedulerView::parse(METRICS);
         assert_eq!((view.queue("backoff"), view.queue("unschedulable"), view.queue("gated")), (2, 3, 0));
         assert_eq!((view.counts().nodes_added, view.counts().pods_assigned), (9, 12));
+        assert_eq!((view.preemptions, view.victims, view.executions), (2, 5, 1));
     }
 
     #[test]
@@ -178,17 +248,20 @@ scheduler_event_handling_duration_seconds_count{event="AssignedPodAdd"} 1.2e+01
         let mut view = SchedulerView::parse(METRICS);
         let mut world = WorldState::default();
         let baseline = Baseline::new(view.counts(), world.counts);
-        assert_eq!(
-            view.restless(&world, "s", &baseline),
-            Some("pods wait in the scheduler's active or back-off queue")
-        );
+        let look =
+            |view: &SchedulerView, world: &WorldState, slack| view.restless(world, "s", &baseline, slack);
+        let none = Slack::default();
+        assert_eq!(look(&view, &world, none), Some(Restless::Queued));
         view.queues.insert("backoff".into(), 0);
-        assert_eq!(view.restless(&world, "s", &baseline), Some("a pod is being scheduled"));
+        assert_eq!(look(&view, &world, none), Some(Restless::Scheduling));
         view.queues.insert("unschedulable".into(), 0);
-        assert_eq!(view.restless(&world, "s", &baseline), None);
+        assert_eq!(look(&view, &world, none), Some(Restless::Preempting));
+        assert_eq!(look(&view, &world, view.lag(&world)), None);
+        (view.executions, world.counts.victims) = (2, 5);
+        assert_eq!(look(&view, &world, none), None);
         world.counts.nodes_added = 1;
-        assert!(view.restless(&world, "s", &baseline).is_some());
+        assert_eq!(look(&view, &world, none), Some(Restless::Nodes));
         view.events.insert("NodeAdd".into(), 10);
-        assert_eq!(view.restless(&world, "s", &baseline), None);
+        assert_eq!(look(&view, &world, none), None);
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::sync::Notify;
 
-use crate::model::{NodeView, ObjectEvent, Phase, PodView, ReadyStatus, Verb};
+use crate::model::{DisruptionReason, NodeView, ObjectEvent, Phase, PodView, ReadyStatus, Verb};
 
 /// A pod as the observer last saw it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,7 +16,6 @@ pub(super) struct PodNow {
     pub(super) deleting: bool,
     /// `PodScheduled` is False: tried in vain, or gated.
     pub(super) marked: bool,
-    pub(super) nominated: Option<String>,
     pub(super) scheduler: String,
 }
 
@@ -34,6 +33,8 @@ pub(super) struct Counts {
     pub(super) assigned_pods_gone: u64,
     pub(super) nodes_added: u64,
     pub(super) nodes_gone: u64,
+    /// Pods that the scheduler preempted and that are going down.
+    pub(super) victims: u64,
 }
 
 /// The target as the run's recorder sees it.
@@ -71,10 +72,13 @@ impl WorldState {
             phase: pod.phase(),
             deleting: pod.is_deleting(),
             marked: pod.is_marked_unschedulable(),
-            nominated: event.object["status"]["nominatedNodeName"].as_str().map(str::to_owned),
             scheduler: pod.scheduler_name().to_owned(),
         };
+        let preempted = now.deleting && pod.disruption() == Some(DisruptionReason::PreemptionByScheduler);
         let before = self.pods.get(&event.uid);
+        if preempted && !before.is_some_and(|p| p.deleting) {
+            self.counts.victims += 1;
+        }
         let was_assigned = before.is_some_and(|p| p.node.is_some());
         let was_gone = before.is_some_and(|p| p.phase.is_terminal());
         if now.node.is_some() && !was_assigned && !now.phase.is_terminal() {

@@ -1,0 +1,107 @@
+//! Comparisons of schedulers against the real control plane, at the process boundary.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::fs;
+
+use serde_json::Value;
+use support::{OLDER, Sandbox, Script, VERSION};
+
+/// The recording of a production-like cluster that the repository ships.
+const SAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/traces/churn.reel");
+
+/// Agreement on the exact node between these groups of runs: decisions alike, decisions compared.
+fn exact(report: &Value, pairs: &str) -> (u64, u64) {
+    let ladder = report["decisions"]["ladder"].as_array().unwrap();
+    let agreement = &ladder.iter().find(|entry| entry["rung"] == "exact-node").unwrap()[pairs];
+    (agreement["agree"].as_u64().unwrap(), agreement["pairs"].as_u64().unwrap())
+}
+
+#[test]
+fn two_versions_each_repeat_their_own_decisions_on_the_sample() {
+    let sandbox = Sandbox::new();
+    let ran = sandbox.run(&[
+        "compare",
+        SAMPLE,
+        "--baseline",
+        OLDER,
+        "--candidate",
+        VERSION,
+        "--mode",
+        "lockstep",
+        "--runs",
+        "2",
+        "--keep",
+        "runs",
+        "--format",
+        "json",
+    ]);
+    assert!(matches!(ran.code, Some(0 | 4)), "{:?}\n{}\n{}", ran.code, ran.out, ran.err);
+    let report = ran.json();
+    assert_eq!(report["problems"], serde_json::json!([]), "{}", ran.err);
+    for side in ["within_baseline", "within_candidate"] {
+        let (alike, compared) = exact(&report, side);
+        assert!(compared > 300, "{side}: only {compared} pods");
+        assert_eq!(alike, compared, "{side} does not repeat itself: {}", report["unstable"]);
+    }
+    for run in ["baseline-1", "baseline-2", "candidate-1", "candidate-2"] {
+        sandbox.ok(&["trace", "info", &format!("runs/{run}.reel")]);
+    }
+    // What compare said of the pair is what diff says of the files.
+    let diff = sandbox.run(&["diff", "runs/baseline-1.reel", "runs/candidate-1.reel", "--format", "json"]);
+    assert_eq!(diff.code, ran.code, "{}", diff.err);
+}
+
+#[test]
+fn a_scheduler_that_packs_is_told_from_one_that_spreads() {
+    let sandbox = Sandbox::new();
+    let mut script = Script::new(4);
+    for n in 0..20 {
+        script.pod(200 + n * 40, &format!("web-{n}"), "250m");
+    }
+    script.write(&sandbox.path("t.reel"));
+    fs::write(
+        sandbox.path("packing.yaml"),
+        "apiVersion: kubescheduler.config.k8s.io/v1\n\
+         kind: KubeSchedulerConfiguration\n\
+         profiles:\n\
+         - schedulerName: default-scheduler\n\
+        \x20 pluginConfig:\n\
+        \x20 - name: NodeResourcesFit\n\
+        \x20   args:\n\
+        \x20     scoringStrategy:\n\
+        \x20       type: MostAllocated\n\
+        \x20       resources: [{name: cpu, weight: 1}, {name: memory, weight: 1}]\n",
+    )
+    .unwrap();
+    let base = ["compare", "t.reel", "--baseline", VERSION, "--candidate", VERSION, "--format", "json"];
+    let same = sandbox.ok(&base).json();
+    assert_eq!(same["verdict"]["result"], "equivalent");
+    assert_eq!(exact(&same, "between"), (20, 20));
+    let packing = sandbox.run(&[&base[..], &["--candidate-config", "packing.yaml"]].concat());
+    assert_eq!(packing.code, Some(4), "{}\n{}", packing.out, packing.err);
+    let packing = packing.json();
+    assert_eq!(packing["verdict"]["result"], "changed");
+    assert!(exact(&packing, "between").0 < 20);
+    assert!(!packing["moved"].as_array().unwrap().is_empty());
+}
+
+#[test]
+fn a_scheduler_configuration_that_is_none_is_refused() {
+    let sandbox = Sandbox::new();
+    Script::new(1).pod(200, "web-0", "100m").write(&sandbox.path("t.reel"));
+    fs::write(sandbox.path("pod.yaml"), "apiVersion: v1\nkind: Pod\n").unwrap();
+    let ran = sandbox.run(&[
+        "compare",
+        "t.reel",
+        "--baseline",
+        VERSION,
+        "--candidate",
+        VERSION,
+        "--candidate-config",
+        "pod.yaml",
+    ]);
+    assert_eq!(ran.code, Some(1));
+    assert!(ran.err.contains("pod.yaml") && ran.err.contains("KubeSchedulerConfiguration"), "{}", ran.err);
+}
