@@ -13,6 +13,7 @@ mod scenario;
 mod stage;
 mod step;
 
+use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +27,7 @@ use kubereel::pace::{Clock, SystemClock};
 use kubereel::record::{Recorder, default_kinds};
 use kubereel::trace::{ClusterInfo, Header, ReelThread, Summary, WriteOptions};
 use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
 
 use stage::Stage;
 
@@ -69,9 +71,7 @@ struct Args {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let args = Args::parse();
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env();
-    let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_target(false).with_writer(std::io::stderr).init();
+    log_to_stderr();
     ensure!(args.overwrite || !args.out.exists(), "{} is there; --overwrite replaces it", args.out.display());
     let spec = cluster_spec(&args)?;
     // Dropping the unfinished start takes down what it had started.
@@ -93,6 +93,14 @@ async fn main() -> anyhow::Result<()> {
     println!("{}: {events} events, {} gaps, {} KiB", args.out.display(), summary.gaps, size / 1024);
     ensure!(summary.gaps == 0, "the recording has gaps");
     Ok(())
+}
+
+/// As `kubereel` does: `KUBEREEL_LOG` says what, in the words of `RUST_LOG`.
+fn log_to_stderr() {
+    let filter = EnvFilter::try_from_env("KUBEREEL_LOG")
+        .unwrap_or_else(|_| EnvFilter::new("kubereel=info,churn=info"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_target(false).without_time();
+    log.with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal()).init();
 }
 
 async fn interrupted() -> std::io::Result<&'static str> {

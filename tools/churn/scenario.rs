@@ -64,7 +64,7 @@ impl Script {
         self.at(0.45, Step::roll_out("Deployment", "pay", "api", 2));
         self.at(0.58, Step::roll_out("Deployment", "shop", "cart", 2));
         self.at(0.66, Step::scale("Deployment", "shop", "search", self.sized(5)));
-        self.at(0.70, Step::scale("Deployment", "batch", "crunch", self.sized(40)));
+        self.at(0.70, Step::scale("Deployment", "batch", "crunch", self.sized(50)));
         self.at(0.74, Step::roll_out("StatefulSet", "pay", "ledger", 2));
         self.at(0.80, Step::scale("StatefulSet", "data", "queue", self.sized(7)));
         self.at(0.87, Step::delete("Deployment", "batch", "reindex"));
@@ -179,5 +179,37 @@ impl Script {
             let class = if place == 1 { Class::Small } else { Class::Large };
             self.at(part, Step::Join(Machine { number: self.nodes + 1 + place as u64, class }));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(seed: u64) -> Vec<String> {
+        let steps = script(seed, &crate::nodes::first(24), Duration::from_secs(240));
+        steps.iter().map(|(due, step)| format!("{due:?} {step}")).collect()
+    }
+
+    #[test]
+    fn a_seed_tells_one_story() {
+        assert_eq!(told(7), told(7));
+        assert_ne!(told(7), told(8));
+    }
+
+    #[test]
+    fn a_node_meets_one_fate() {
+        let lost = |step: &Step| match step {
+            Step::Lose(node) | Step::Drain { node, .. } | Step::Taint { node, on: true, .. } => {
+                Some(node.clone())
+            }
+            _ => None,
+        };
+        let steps = script(3, &crate::nodes::first(24), Duration::from_secs(240));
+        let mut fates: Vec<String> = steps.iter().filter_map(|(_, step)| lost(step)).collect();
+        let all = fates.len();
+        fates.sort();
+        fates.dedup();
+        assert_eq!((all, fates.len()), (5, 5));
     }
 }
