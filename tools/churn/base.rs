@@ -42,7 +42,7 @@ pub fn context() -> Vec<Value> {
 pub fn workloads(nodes: u64) -> Vec<Value> {
     let of = |replicas| sized(replicas, nodes);
     vec![
-        Template::new("node-agent", "100m", "128Mi").starts_after(150).daemon_set("ops"),
+        Template::new("node-agent", "100m", "128Mi").priority("high").starts_after(150).daemon_set("ops"),
         Template::new("frontend", "1", "2Gi")
             .spread(ZONE, 1, true)
             .spread(HOST, 2, false)
