@@ -141,7 +141,7 @@ impl Template {
         })
     }
 
-    /// A StatefulSet of it, started in parallel.
+    /// A `StatefulSet` of it, started in parallel.
     pub fn stateful_set(self, namespace: &str, replicas: u64) -> Value {
         json!({
             "apiVersion": "apps/v1", "kind": "StatefulSet",
@@ -151,7 +151,7 @@ impl Template {
         })
     }
 
-    /// A DaemonSet of it, on every node whatever its taints.
+    /// A `DaemonSet` of it, on every node whatever its taints.
     pub fn daemon_set(mut self, namespace: &str) -> Value {
         self.0["spec"]["tolerations"] = json!([{"operator": "Exists"}]);
         json!({
@@ -171,7 +171,7 @@ impl Template {
         })
     }
 
-    /// A CronJob of it that fires every minute.
+    /// A `CronJob` of it that fires every minute.
     pub fn cron_job(self, namespace: &str, parallelism: u64) -> Value {
         let name = self.name().clone();
         let job = self.job(namespace, parallelism, parallelism);

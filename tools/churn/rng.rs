@@ -1,7 +1,7 @@
 //! A small seeded generator. Written in place rather than taken from `rand`: the numbers of a seed must stay the same
 //! for as long as a sample names its seed, and `rand` may change them with any release.
 
-/// SplitMix64 (Steele, Lea, Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014).
+/// `SplitMix64` (Steele, Lea, Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014).
 #[derive(Debug, Clone)]
 pub struct SplitMix64(u64);
 

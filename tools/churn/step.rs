@@ -17,7 +17,7 @@ pub enum Step {
     Patch { kind: Kind, key: ObjectKey, patch: Value },
     /// Delete an object; what it owns goes with it.
     Delete { kind: Kind, key: ObjectKey },
-    /// Evict all pods of a cordoned node but those of DaemonSets; then, if asked for, take the node away.
+    /// Evict all pods of a cordoned node but those of daemon sets; then, if asked for, take the node away.
     Drain { node: String, remove: bool },
     /// Register one more node.
     Join(Machine),
