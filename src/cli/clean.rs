@@ -7,7 +7,9 @@ use crate::replay;
 
 /// Removes the pods and nodes that replays made, and nothing else.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  kubereel clean --context test --run 3f0c6f0e-4f5e-4d0c-9f0e-0c6f0e4f5e4d")]
+#[command(
+    after_help = "Example:\n  kubereel clean --context test --run 3f0c6f0e-4f5e-4d0c-9f0e-0c6f0e4f5e4d"
+)]
 pub(super) struct CleanArgs {
     #[command(flatten)]
     target: ConnectArgs,

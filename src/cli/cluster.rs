@@ -68,7 +68,7 @@ struct UpArgs {
     /// A scheduler to use instead of the stock one.
     #[arg(long, value_name = "PROGRAM")]
     scheduler_binary: Option<PathBuf>,
-    /// A KubeSchedulerConfiguration, YAML or JSON.
+    /// A `KubeSchedulerConfiguration`, YAML or JSON.
     #[arg(long, value_name = "FILE")]
     scheduler_config: Option<PathBuf>,
     /// Verbosity of the scheduler's log.
@@ -156,7 +156,9 @@ pub struct ComponentArgs {
 
 /// Becomes a component. Returns only if that fails. Call it before a runtime is started.
 pub fn run_component(args: &ComponentArgs) -> anyhow::Error {
-    let Some((program, rest)) = args.command.split_first() else { return anyhow::anyhow!("no program given") };
+    let Some((program, rest)) = args.command.split_first() else {
+        return anyhow::anyhow!("no program given");
+    };
     let program = PathBuf::from(program);
     let error = cluster::become_component(args.parent, args.detach, &program, rest);
     anyhow::Error::new(error).context(format!("cannot run {}", program.display()))
@@ -196,11 +198,15 @@ async fn install(args: InstallArgs, dirs: &Dirs) -> anyhow::Result<Outcome> {
 
 fn spec(args: UpArgs, dirs: Dirs) -> anyhow::Result<ClusterSpec> {
     let config = args.scheduler_config.map(|path| {
-        let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let text =
+            std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
         serde_saphyr::from_str(&text).with_context(|| format!("{} is no YAML", path.display()))
     });
-    let mut settings =
-        Settings { controllers: args.controllers, feature_gates: args.feature_gates.clone(), ..Settings::default() };
+    let mut settings = Settings {
+        controllers: args.controllers,
+        feature_gates: args.feature_gates.clone(),
+        ..Settings::default()
+    };
     for (component, arg) in args.extra_arg {
         settings.extra_args.entry(component).or_default().push(arg);
     }
@@ -281,7 +287,7 @@ async fn down(args: DownArgs, dirs: &Dirs) -> anyhow::Result<Outcome> {
         match cluster::remove(&name, dirs).await {
             Ok(()) => println!("cluster {name} is down"),
             Err(error) if args.all => {
-                warn!("{error}");
+                warn!("{:#}", anyhow::Error::new(error));
                 outcome = Outcome::Failed;
             }
             Err(error) => return Err(error.into()),
@@ -323,7 +329,8 @@ fn table(clusters: &[ClusterInfo]) -> Table {
         if cluster.detached {
             state.push_str(" (detached)");
         }
-        let ports: Vec<String> = cluster.components.iter().map(|c| format!("{}:{}", c.component, c.port)).collect();
+        let ports: Vec<String> =
+            cluster.components.iter().map(|c| format!("{}:{}", c.component, c.port)).collect();
         table.add_row([
             cluster.name.clone(),
             version(&cluster.version),
@@ -352,7 +359,10 @@ fn age(seconds: u64) -> String {
 fn kubeconfig(args: KubeconfigArgs, dirs: &Dirs) -> anyhow::Result<Outcome> {
     let path = cluster::open(&chosen(args.name, dirs)?, dirs)?.kubeconfig();
     if args.raw {
-        print!("{}", std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?);
+        print!(
+            "{}",
+            std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?
+        );
     } else {
         println!("{}", path.display());
     }

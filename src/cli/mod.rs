@@ -23,7 +23,7 @@ pub use outcome::Outcome;
 /// Records the pod and node event streams of a Kubernetes cluster, replays them in front of a live kube-scheduler,
 /// and diffs the decisions.
 #[derive(Debug, Parser)]
-#[command(name = "kubereel", version, propagate_version = true, max_term_width = 110, after_help = EXAMPLES)]
+#[command(name = "kubereel", version, max_term_width = 110, after_help = EXAMPLES)]
 struct Cli {
     /// Say less: only warnings and errors.
     #[arg(short, long, global = true)]

@@ -76,7 +76,8 @@ pub(super) async fn run(args: RecordArgs) -> anyhow::Result<Outcome> {
 /// Waits for the time, a signal, or a writer that gave up; shows on a terminal what has come so far.
 async fn until_the_end(sink: &Sink, duration: Option<Duration>) {
     let style = ProgressStyle::with_template("{spinner} {elapsed} {msg}");
-    let line = ProgressBar::new_spinner().with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
+    let line =
+        ProgressBar::new_spinner().with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
     let watch = async {
         while !sink.has_failed() {
             let (records, bytes) = sink.progress();

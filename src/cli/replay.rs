@@ -146,7 +146,11 @@ fn table(facts: &Facts, summary: &RunSummary, left: &Left, out: &Path) -> String
     }));
     if !late.failed.is_empty() {
         let errors: Vec<_> = late.failed.iter().map(|(status, n)| format!("{n} x {status}")).collect();
-        lines.push(format!("refused    {} actions by HTTP status: {}", late.failed.values().sum::<u64>(), errors.join(", ")));
+        lines.push(format!(
+            "refused    {} actions by HTTP status: {}",
+            late.failed.values().sum::<u64>(),
+            errors.join(", ")
+        ));
     }
     if summary.restless > 0 {
         lines.push(format!("UNSETTLED  {} steps: the scheduler did not come to rest", summary.restless));

@@ -109,7 +109,8 @@ fn look(path: &Path) -> anyhow::Result<Look> {
 
 /// Writers hold a lock on their file.
 fn is_being_written(path: &Path) -> bool {
-    File::open(path).is_ok_and(|file| matches!(file.try_lock_shared(), Err(std::fs::TryLockError::WouldBlock)))
+    File::open(path)
+        .is_ok_and(|file| matches!(file.try_lock_shared(), Err(std::fs::TryLockError::WouldBlock)))
 }
 
 fn info_table(look: &Look) -> String {

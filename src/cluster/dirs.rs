@@ -27,13 +27,15 @@ impl Dirs {
             get(own)
                 .map(PathBuf::from)
                 // The XDG specification says to ignore relative paths.
-                .or_else(|| get(xdg).map(PathBuf::from).filter(|p| p.is_absolute()).map(|p| p.join("kubereel")))
+                .or_else(|| {
+                    get(xdg).map(PathBuf::from).filter(|p| p.is_absolute()).map(|p| p.join("kubereel"))
+                })
                 .or_else(home)
                 .ok_or(ClusterError::NoHome { what, variable: own })
         };
         Ok(Dirs {
-            cache: absolute(find("programs", "KUBEREEL_CACHE_DIR", "XDG_CACHE_HOME", ".cache")?)?,
-            state: absolute(find("clusters", "KUBEREEL_STATE_DIR", "XDG_STATE_HOME", ".local/state")?)?,
+            cache: absolute(&find("programs", "KUBEREEL_CACHE_DIR", "XDG_CACHE_HOME", ".cache")?)?,
+            state: absolute(&find("clusters", "KUBEREEL_STATE_DIR", "XDG_STATE_HOME", ".local/state")?)?,
         })
     }
 
@@ -58,8 +60,8 @@ impl Dirs {
 }
 
 /// Components run in another folder than kubereel may, so every path they get is absolute.
-fn absolute(path: PathBuf) -> Result<PathBuf, ClusterError> {
-    std::path::absolute(&path).map_err(ClusterError::io("resolve", &path))
+fn absolute(path: &Path) -> Result<PathBuf, ClusterError> {
+    std::path::absolute(path).map_err(ClusterError::io("resolve", path))
 }
 
 /// The files of one cluster.
@@ -129,7 +131,12 @@ mod tests {
 
     #[test]
     fn own_variables_come_before_xdg_and_home() {
-        let all = [("KUBEREEL_CACHE_DIR", "/a"), ("XDG_CACHE_HOME", "/b"), ("HOME", "/h"), ("XDG_STATE_HOME", "/s")];
+        let all = [
+            ("KUBEREEL_CACHE_DIR", "/a"),
+            ("XDG_CACHE_HOME", "/b"),
+            ("HOME", "/h"),
+            ("XDG_STATE_HOME", "/s"),
+        ];
         let got = dirs(&all).unwrap();
         assert_eq!((got.cache, got.state), (PathBuf::from("/a"), PathBuf::from("/s/kubereel")));
         let got = dirs(&[("HOME", "/h"), ("XDG_CACHE_HOME", "relative")]).unwrap();

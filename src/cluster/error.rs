@@ -3,7 +3,8 @@ use std::path::{Path, PathBuf};
 
 use super::{Component, Version};
 
-/// Why a local control plane could not be found, built, started or stopped.
+/// Why a local control plane could not be found, built, started or stopped. What the system said is the
+/// [source](std::error::Error::source) where there is one, and not part of the message.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ClusterError {
@@ -14,13 +15,17 @@ pub enum ClusterError {
         text: String,
     },
     /// Text that names no component.
-    #[error("`{text}` is no component; there are etcd, kube-apiserver, kube-controller-manager and kube-scheduler")]
+    #[error(
+        "`{text}` is no component; there are etcd, kube-apiserver, kube-controller-manager and kube-scheduler"
+    )]
     BadComponent {
         /// What was given.
         text: String,
     },
     /// A cluster name that cannot be a folder and a kubeconfig context.
-    #[error("`{name}` is no cluster name; take up to 63 of a-z, 0-9 and `-`, starting with a letter or digit")]
+    #[error(
+        "`{name}` is no cluster name; take up to 63 of a-z, 0-9 and `-`, starting with a letter or digit"
+    )]
     BadName {
         /// What was given.
         name: String,
@@ -34,7 +39,7 @@ pub enum ClusterError {
         variable: &'static str,
     },
     /// The file system said no.
-    #[error("cannot {what} {}: {source}", path.display())]
+    #[error("cannot {what} {}", path.display())]
     Io {
         /// What was tried, such as `write`.
         what: &'static str,
@@ -44,7 +49,9 @@ pub enum ClusterError {
         source: io::Error,
     },
     /// The name is taken.
-    #[error("there is a cluster named `{name}` already ({state}); take it down with `kubereel cluster down {name}` or choose another --name")]
+    #[error(
+        "there is a cluster named `{name}` already ({state}); take it down with `kubereel cluster down {name}` or choose another --name"
+    )]
     NameInUse {
         /// The name.
         name: String,
@@ -124,7 +131,7 @@ pub enum ClusterError {
         got: String,
     },
     /// Key or certificate making failed.
-    #[error("cannot make the certificate for {subject}: {source}")]
+    #[error("cannot make the certificate for {subject}")]
     Certificate {
         /// For whom.
         subject: String,
@@ -161,7 +168,7 @@ pub enum ClusterError {
         log: PathBuf,
     },
     /// A component cannot be started at all.
-    #[error("cannot start {component} ({}): {source}", program.display())]
+    #[error("cannot start {component} ({})", program.display())]
     Spawn {
         /// Which.
         component: Component,
@@ -203,5 +210,34 @@ impl ClusterError {
     pub(super) fn io(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> ClusterError {
         let path = path.to_owned();
         move |source| ClusterError::Io { what, path, source }
+    }
+
+    /// The message with its causes, for the log.
+    pub(super) fn with_causes(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            text.push_str(": ");
+            text.push_str(&error.to_string());
+            cause = error.source();
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_said_once_with_its_path() {
+        let full = io::Error::from(io::ErrorKind::StorageFull);
+        let error = ClusterError::io("write", Path::new("/c/pki/ca.crt"))(full);
+        assert_eq!(error.to_string(), "cannot write /c/pki/ca.crt");
+        assert_eq!(error.with_causes(), "cannot write /c/pki/ca.crt: no storage space");
+        assert_eq!(
+            format!("{:#}", anyhow::Error::new(error)),
+            "cannot write /c/pki/ca.crt: no storage space"
+        );
     }
 }

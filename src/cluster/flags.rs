@@ -70,6 +70,11 @@ pub(super) fn api_server(layout: &Layout, port: u16, etcd_port: u16, settings: &
         "--advertise-address=127.0.0.1".to_owned(),
         "--endpoint-reconciler-type=none".to_owned(),
         format!("--client-ca-file={}", path(layout, "ca.crt")),
+        format!("--requestheader-client-ca-file={}", path(layout, "front-proxy-ca.crt")),
+        "--requestheader-allowed-names=front-proxy-client".to_owned(),
+        "--requestheader-username-headers=X-Remote-User".to_owned(),
+        "--requestheader-group-headers=X-Remote-Group".to_owned(),
+        "--requestheader-extra-headers-prefix=X-Remote-Extra-".to_owned(),
         "--authorization-mode=RBAC".to_owned(),
         "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
         format!("--service-account-key-file={}", path(layout, "sa.pub")),
@@ -118,7 +123,12 @@ pub(super) fn controller_manager(layout: &Layout, port: u16, settings: &Settings
 }
 
 /// `kube-scheduler`.
-pub(super) fn scheduler(layout: &Layout, port: u16, spec: &SchedulerSpec, settings: &Settings) -> Vec<String> {
+pub(super) fn scheduler(
+    layout: &Layout,
+    port: u16,
+    spec: &SchedulerSpec,
+    settings: &Settings,
+) -> Vec<String> {
     let mut args = client(layout, port, Component::Scheduler);
     args.push(format!("--config={}", layout.scheduler_config().display()));
     if spec.verbosity > 0 {
@@ -189,7 +199,11 @@ mod tests {
         assert!(api.contains(&"--feature-gates=X=true".to_owned()));
         assert!(controller_manager(&layout(), 3, &settings).contains(&"--controllers=a,-b".to_owned()));
         let mut spec = SchedulerSpec::new(Version::default());
-        assert!(!scheduler(&layout(), 4, &spec, &settings).iter().any(|a| a.starts_with("--v=") || a.contains("json=")));
+        assert!(
+            !scheduler(&layout(), 4, &spec, &settings)
+                .iter()
+                .any(|a| a.starts_with("--v=") || a.contains("json="))
+        );
         (spec.verbosity, spec.json_log) = (3, true);
         let args = scheduler(&layout(), 4, &spec, &settings);
         assert!(args.contains(&"--v=3".to_owned()) && args.contains(&"--logging-format=json".to_owned()));
@@ -203,9 +217,15 @@ mod tests {
             "parallelism": 1,
         });
         let config = scheduler_config(&layout(), Some(&given));
-        assert_eq!(config["clientConnection"], json!({"qps": 7, "burst": BURST, "kubeconfig": "/c/kube-scheduler.kubeconfig"}));
+        assert_eq!(
+            config["clientConnection"],
+            json!({"qps": 7, "burst": BURST, "kubeconfig": "/c/kube-scheduler.kubeconfig"})
+        );
         assert_eq!(config["leaderElection"], json!({"leaderElect": false, "leaseDuration": "15s"}));
-        assert_eq!((&config["parallelism"], &config["kind"]), (&json!(1), &json!("KubeSchedulerConfiguration")));
+        assert_eq!(
+            (&config["parallelism"], &config["kind"]),
+            (&json!(1), &json!("KubeSchedulerConfiguration"))
+        );
         assert_eq!(scheduler_config(&layout(), None)["clientConnection"]["qps"], json!(QPS));
         assert_eq!(scheduler_config(&layout(), Some(&json!([1]))), json!([1]));
     }

@@ -52,7 +52,11 @@ pub async fn remove(name: &str, dirs: &Dirs) -> Result<(), ClusterError> {
 
 fn no_such_cluster(name: &str, dirs: &Dirs) -> Result<ClusterError, ClusterError> {
     let names = names(dirs)?;
-    let known = if names.is_empty() { "there are none".to_owned() } else { format!("there are: {}", names.join(", ")) };
+    let known = if names.is_empty() {
+        "there are none".to_owned()
+    } else {
+        format!("there are: {}", names.join(", "))
+    };
     Ok(ClusterError::NoSuchCluster { name: name.to_owned(), known })
 }
 
@@ -136,7 +140,12 @@ impl Cluster {
 
     /// Components that were started, not stopped, and do not run any more.
     pub fn dead(&self) -> Vec<Component> {
-        self.state.components.iter().filter(|(_, c)| !c.process.alive()).map(|(component, _)| *component).collect()
+        self.state
+            .components
+            .iter()
+            .filter(|(_, c)| !c.process.alive())
+            .map(|(component, _)| *component)
+            .collect()
     }
 
     /// Whether its folder is still there; `cluster down` from elsewhere removes it.
@@ -199,7 +208,7 @@ impl Drop for Cluster {
             self.reap(component);
         }
         if let Err(error) = remove_folder(&self.layout.root) {
-            warn!("{error}");
+            warn!("{}", error.with_causes());
         }
     }
 }
@@ -212,5 +221,6 @@ fn name_in_use(name: &str, dirs: &Dirs) -> ClusterError {
 /// `create_dir` follows the umask; the folder holds keys.
 fn restrict(folder: &Path) -> Result<(), ClusterError> {
     use std::os::unix::fs::PermissionsExt;
-    fs::set_permissions(folder, fs::Permissions::from_mode(0o700)).map_err(ClusterError::io("restrict", folder))
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o700))
+        .map_err(ClusterError::io("restrict", folder))
 }

@@ -43,8 +43,13 @@ impl Authority {
         Ok(Authority { issuer: CertifiedIssuer::self_signed(params, key).map_err(failed)? })
     }
 
-    /// A certificate for `subject`: a server under `names`, a client where `organization` or no name is given.
-    fn issue(&self, subject: &str, organization: Option<&str>, names: &[&str]) -> Result<Identity, ClusterError> {
+    /// A certificate for `subject`, to be a client with, and a server under `names` if there are any.
+    fn issue(
+        &self,
+        subject: &str,
+        organization: Option<&str>,
+        names: &[&str],
+    ) -> Result<Identity, ClusterError> {
         let failed = |source| ClusterError::Certificate { subject: subject.to_owned(), source };
         let names: Vec<String> = names.iter().map(|n| (*n).to_owned()).collect();
         let mut params = CertificateParams::new(names).map_err(failed)?;
@@ -93,7 +98,13 @@ pub(super) fn create(layout: &Layout, cluster: &str) -> Result<(), ClusterError>
     }
     authority.issue("kubernetes-admin", Some("system:masters"), &[])?.write(layout, "admin")?;
     authority.issue("system:kube-scheduler", None, &[])?.write(layout, "kube-scheduler-client")?;
-    authority.issue("system:kube-controller-manager", None, &[])?.write(layout, "kube-controller-manager-client")?;
+    authority
+        .issue("system:kube-controller-manager", None, &[])?
+        .write(layout, "kube-controller-manager-client")?;
+    // Nobody holds this authority's key, so nobody can pass as a front proxy; without one the scheduler and the
+    // controllers fill their logs with errors about it.
+    let front_proxy = Authority::new(&format!("{cluster}-front-proxy"))?;
+    write_private(&layout.pki("front-proxy-ca.crt"), front_proxy.issuer.pem().as_bytes())?;
     service_account_keys(layout)
 }
 

@@ -11,6 +11,10 @@ use super::{ClusterError, Component, pki};
 
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
+/// Schedulers since 1.31 say here when their caches are filled: nodes made before that would arrive in the initial
+/// list, in random order. Older ones do not have it, and count as ready once they are healthy.
+const READY: &str = "/readyz";
+
 /// One endpoint of the cluster.
 pub(super) struct Probe {
     client: Client,
@@ -37,6 +41,7 @@ impl Probe {
         let request = http::Request::get(path).body(Vec::new()).map_err(|e| e.to_string())?;
         match timeout(ANSWER_WITHIN, self.client.request_text(request)).await {
             Ok(Ok(body)) => Ok(body),
+            Ok(Err(kube::Error::Api(status))) if status.code == 404 && path == READY => Ok(String::new()),
             Ok(Err(error)) => Err(error.to_string()),
             Err(_) => Err(format!("no answer to {path} within {} s", ANSWER_WITHIN.as_secs())),
         }
@@ -49,10 +54,11 @@ pub(super) fn paths(component: Component) -> &'static [&'static str] {
     match component {
         Component::Etcd => &["/health"],
         Component::ApiServer => &[
-            "/readyz",
+            READY,
             "/api/v1/namespaces/default",
             "/api/v1/namespaces/kube-system/configmaps/extension-apiserver-authentication",
         ],
-        Component::ControllerManager | Component::Scheduler => &["/healthz"],
+        Component::ControllerManager => &["/healthz"],
+        Component::Scheduler => &["/healthz", READY],
     }
 }

@@ -23,7 +23,8 @@ pub struct ProcessId {
 impl ProcessId {
     /// The process that has this number now; none where there is none or where it has ended and waits to be reaped.
     pub fn of(pid: u32) -> Option<ProcessId> {
-        parse_stat(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?).map(|start| ProcessId { pid, start })
+        parse_stat(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+            .map(|start| ProcessId { pid, start })
     }
 
     /// This process.
@@ -108,11 +109,11 @@ mod tests {
         let own = ProcessId::own();
         assert!(own.alive());
         assert!(!ProcessId { start: own.start + 1, ..own }.alive());
-        assert!(own.age().unwrap() < Duration::from_secs(3600));
+        assert!(own.age().unwrap() < Duration::from_hours(1));
     }
 
     #[tokio::test]
-    async fn stops_a_process_that_ignores_sigterm_and_leaves_others_alone() {
+    async fn stops_the_process_that_was_meant_and_no_other() {
         let mut child = std::process::Command::new("sleep").arg("600").spawn().unwrap();
         let id = ProcessId::of(child.id()).unwrap();
         assert!(ProcessId { start: id.start + 1, ..id }.stop().await);

@@ -48,7 +48,12 @@ pub(super) async fn launch(launch: Launch<'_>) -> io::Result<Child> {
     if launch.detach {
         command.arg("--detach");
     }
-    command.arg("--parent").arg(std::process::id().to_string()).arg("--").arg(launch.program).args(launch.args);
+    command
+        .arg("--parent")
+        .arg(std::process::id().to_string())
+        .arg("--")
+        .arg(launch.program)
+        .args(launch.args);
     command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).current_dir(launch.folder);
     let (reply, answer) = oneshot::channel();
     let gone = || io::Error::other("the spawner thread is gone");
@@ -94,7 +99,9 @@ fn prepare(parent: u32, detach: bool) -> io::Result<()> {
     set_parent_process_death_signal(Some(Signal::KILL))?;
     let now = getppid().map(|pid| pid.as_raw_nonzero().get());
     if now != i32::try_from(parent).ok() {
-        return Err(io::Error::other(format!("the process {parent} that asked for this component has ended")));
+        return Err(io::Error::other(format!(
+            "the process {parent} that asked for this component has ended"
+        )));
     }
     // Out of the terminal's foreground group: Ctrl-C is for kubereel, which then stops everything in order.
     setpgid(None, None)?;

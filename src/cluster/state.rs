@@ -62,7 +62,8 @@ impl State {
 
     pub fn load(name: &str, layout: &Layout) -> Result<State, ClusterError> {
         let path = layout.state_file();
-        let bad = |reason: String| ClusterError::BadState { name: name.to_owned(), path: path.clone(), reason };
+        let bad =
+            |reason: String| ClusterError::BadState { name: name.to_owned(), path: path.clone(), reason };
         let bytes = fs::read(&path).map_err(|source| match source.kind() {
             ErrorKind::NotFound => bad("the file is missing".to_owned()),
             _ => ClusterError::Io { what: "read", path: path.clone(), source },

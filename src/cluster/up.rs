@@ -17,7 +17,7 @@ use super::{
 };
 
 /// How long a component may take to become ready: many times what it takes on a busy two-core machine.
-const READY_WITHIN: Duration = Duration::from_secs(180);
+const READY_WITHIN: Duration = Duration::from_mins(3);
 const REPORT_EVERY: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(50);
 /// How many lines of a component's log an error shows.
@@ -109,7 +109,11 @@ impl Cluster {
         self.restart(Component::ControllerManager, None).await
     }
 
-    async fn restart(&mut self, component: Component, spec: Option<&SchedulerSpec>) -> Result<(), ClusterError> {
+    async fn restart(
+        &mut self,
+        component: Component,
+        spec: Option<&SchedulerSpec>,
+    ) -> Result<(), ClusterError> {
         if self.process(component).is_some() {
             self.stop_component(component).await?;
         }
@@ -235,9 +239,10 @@ impl Cluster {
 
     fn write_kubeconfigs(&self) -> Result<(), ClusterError> {
         let name = self.name();
-        let server = self
-            .url(Component::ApiServer)
-            .ok_or_else(|| ClusterError::NotRunning { name: name.to_owned(), component: Component::ApiServer })?;
+        let server = self.url(Component::ApiServer).ok_or_else(|| ClusterError::NotRunning {
+            name: name.to_owned(),
+            component: Component::ApiServer,
+        })?;
         for component in [Component::Scheduler, Component::ControllerManager] {
             let path = self.layout.component_kubeconfig(component);
             pki::write_kubeconfig(&self.layout, &path, name, &server, &format!("{component}-client"))?;
@@ -247,7 +252,9 @@ impl Cluster {
 
     /// Waits until the component answers, or has ended.
     async fn wait(&mut self, component: Component) -> Result<Wait, ClusterError> {
-        let Some(port) = self.state.port(component) else { return Ok(Wait::Died("never started".to_owned())) };
+        let Some(port) = self.state.port(component) else {
+            return Ok(Wait::Died("never started".to_owned()));
+        };
         let probe = Probe::new(&self.layout, port).await?;
         let mut answer = "none yet".to_owned();
         let poll = async {
@@ -289,7 +296,9 @@ impl Cluster {
 
     /// Saves the log that an error names from being removed with the cluster.
     fn keep_log(&self, mut error: ClusterError) -> ClusterError {
-        if let ClusterError::Died { component, log, .. } | ClusterError::NotReady { component, log, .. } = &mut error {
+        if let ClusterError::Died { component, log, .. } | ClusterError::NotReady { component, log, .. } =
+            &mut error
+        {
             let kept: PathBuf = self.dirs.failed_log(self.name(), *component);
             let saved = kept.parent().is_some_and(|folder| private_dir(folder).is_ok())
                 && fs::copy(&log, &kept).is_ok();

@@ -95,8 +95,22 @@ mod tests {
         assert_eq!("v1.37.2".parse::<Version>().unwrap(), Version::new(1, 37, 2));
         assert_eq!("1.37.2".parse::<Version>().unwrap().to_string(), "v1.37.2");
         let alpha: Version = "v1.38.0-alpha.1".parse().unwrap();
-        assert_eq!((alpha.to_string().as_str(), alpha.staging().to_string().as_str()), ("v1.38.0-alpha.1", "v0.38.0-alpha.1"));
-        for bad in ["", "v", "1.37", "v1.37.2.3", "v1.x.2", "latest", "v1.37.-2", "v1.37.2-", "v1.37.2-../../x", "v+1.2.3"] {
+        assert_eq!(
+            (alpha.to_string().as_str(), alpha.staging().to_string().as_str()),
+            ("v1.38.0-alpha.1", "v0.38.0-alpha.1")
+        );
+        for bad in [
+            "",
+            "v",
+            "1.37",
+            "v1.37.2.3",
+            "v1.x.2",
+            "latest",
+            "v1.37.-2",
+            "v1.37.2-",
+            "v1.37.2-../../x",
+            "v+1.2.3",
+        ] {
             assert!(bad.parse::<Version>().is_err(), "{bad:?} was taken");
         }
     }

@@ -126,7 +126,11 @@ pub async fn compare(spec: &CompareSpec, plan: &Plan, stop: &Stop) -> Result<Vec
         reels.push(RunReel { side, path, facts });
     }
     if stop.is_stopped() {
-        return Err(CompareError::Stopped { done: reels.len() - 1, all: order.len(), keep: spec.keep.clone() });
+        return Err(CompareError::Stopped {
+            done: reels.len() - 1,
+            all: order.len(),
+            keep: spec.keep.clone(),
+        });
     }
     Ok(reels)
 }

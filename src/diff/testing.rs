@@ -25,7 +25,7 @@ impl Run {
             trace_digest: Some("sha256:1".to_owned()),
             scheduler_version: Some("v1.37.2".to_owned()),
             mode: Some(mode.to_owned()),
-            speed: Some(1.0),
+            speed: None,
             sealed: true,
             tool_version: Some("0.1.0".to_owned()),
         };

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::address::Addresses;
 use super::pod::{Obligation, PodBehaviour, PodEffect, PodInput, PodState};
-use super::status::{Places, ended, running};
+use super::status::{Places, admitted, ended, running};
 use crate::k8s::{PatchType, Request};
 use crate::model::{ActionKind, ObjectEvent, ObjectKey, POD, PodView, TraceTime, Verb};
 
@@ -49,6 +49,16 @@ struct HollowNode {
     pod_cidr: Option<String>,
 }
 
+/// An obligation by when it is due. At one instant admissions go first and pods go by name, so that the order does
+/// not depend on the order in which bindings were seen.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Timer {
+    at: TraceTime,
+    obligation: Obligation,
+    key: ObjectKey,
+    uid: String,
+}
+
 type BehaviourOf = Arc<dyn Fn(PodView<'_>) -> PodBehaviour + Send + Sync>;
 
 /// All hollow nodes of a process and the pods on them. Pure: events and instants in, requests out.
@@ -57,13 +67,15 @@ pub struct Fleet {
     nodes: HashMap<String, HollowNode>,
     pods: HashMap<String, Hosted>,
     addresses: Addresses,
-    timers: BinaryHeap<Reverse<(TraceTime, u64, Obligation, String)>>,
-    armed: u64,
+    timers: BinaryHeap<Reverse<Timer>>,
 }
 
 impl std::fmt::Debug for Fleet {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Fleet").field("nodes", &self.nodes.len()).field("pods", &self.pods.len()).finish()
+        f.debug_struct("Fleet")
+            .field("nodes", &self.nodes.len())
+            .field("pods", &self.pods.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -76,7 +88,6 @@ impl Fleet {
             pods: HashMap::new(),
             addresses: Addresses::default(),
             timers: BinaryHeap::new(),
-            armed: 0,
         }
     }
 
@@ -103,50 +114,50 @@ impl Fleet {
             if let Some(hosted) = self.pods.remove(&event.uid) {
                 self.addresses.give_back(hosted.address);
             }
-            return;
+        } else if pod.node_name().is_some_and(|name| self.nodes.contains_key(name)) {
+            self.follow(event, now);
         }
-        let Some(node) = pod.node_name().and_then(|name| self.nodes.get(name)) else { return };
-        let hosted = match self.pods.get_mut(&event.uid) {
-            Some(hosted) => {
-                hosted.object = event.object.clone();
-                hosted
-            }
-            None => {
-                if pod.phase().is_terminal() && !pod.is_deleting() {
-                    return;
-                }
-                let address = self.addresses.take(node.pod_cidr.as_deref());
-                let hosted = Hosted {
-                    object: event.object.clone(),
-                    state: if pod.phase().is_terminal() { PodState::Ended } else { PodState::Starting },
-                    behaviour: (self.behaviour_of)(pod),
-                    address,
-                };
-                self.pods.insert(event.uid.clone(), hosted);
-                self.step(&event.uid, PodInput::Bound, now);
-                match self.pods.get_mut(&event.uid) {
-                    Some(hosted) => hosted,
-                    None => return,
-                }
-            }
-        };
-        let terminating = matches!(hosted.state, PodState::Terminating | PodState::Removed);
-        if pod.is_deleting() && !terminating {
+    }
+
+    fn follow(&mut self, event: &ObjectEvent, now: TraceTime) {
+        let pod = PodView(&event.object);
+        if let Some(hosted) = self.pods.get_mut(&event.uid) {
+            hosted.object = event.object.clone();
+        } else {
+            self.admit(event, now);
+        }
+        let asked = |hosted: &Hosted| matches!(hosted.state, PodState::Terminating | PodState::Removed);
+        if pod.is_deleting() && !self.pods.get(&event.uid).is_none_or(asked) {
             let grace = Duration::from_secs(pod.deletion_grace_seconds().unwrap_or(30));
             self.step(&event.uid, PodInput::DeletionAsked(grace), now);
         }
     }
 
+    /// Takes in a pod that was bound to one of our nodes.
+    fn admit(&mut self, event: &ObjectEvent, now: TraceTime) {
+        let pod = PodView(&event.object);
+        let node = pod.node_name().and_then(|name| self.nodes.get(name));
+        let address = self.addresses.take(node.and_then(|node| node.pod_cidr.as_deref()));
+        let hosted = Hosted {
+            object: event.object.clone(),
+            state: if pod.phase().is_terminal() { PodState::Ended } else { PodState::Starting },
+            behaviour: (self.behaviour_of)(pod),
+            address,
+        };
+        self.pods.insert(event.uid.clone(), hosted);
+        self.step(&event.uid, PodInput::Bound, now);
+    }
+
     /// When the next obligation is due.
     pub fn next_due(&self) -> Option<TraceTime> {
-        self.timers.peek().map(|Reverse((at, ..))| *at)
+        self.timers.peek().map(|Reverse(timer)| timer.at)
     }
 
     /// Meets the next obligations that are due at or before `now`, up to the first that needs a request.
     pub fn fire_next(&mut self, now: Instants) -> Option<HollowRequest> {
         loop {
             self.next_due().filter(|due| *due <= now.trace)?;
-            let Reverse((due, _, obligation, uid)) = self.timers.pop()?;
+            let Reverse(Timer { at: due, obligation, uid, .. }) = self.timers.pop()?;
             // From the due time, not from now: a late driver must not stretch the pod's run time.
             let effect = self.step(&uid, PodInput::Due(obligation), due);
             let request = effect.and_then(|effect| self.request(&uid, &effect, due, now.wall));
@@ -160,12 +171,13 @@ impl Fleet {
         let hosted = self.pods.get_mut(uid)?;
         let (state, effects) = hosted.state.step(input, now, &hosted.behaviour);
         hosted.state = state;
+        let key = ObjectKey::of(&hosted.object)?;
         let mut outward = None;
         for effect in effects {
             match effect {
                 PodEffect::Arm(obligation, at) => {
-                    self.armed += 1;
-                    self.timers.push(Reverse((at, self.armed, obligation, uid.to_owned())));
+                    let timer = Timer { at, obligation, key: key.clone(), uid: uid.to_owned() };
+                    self.timers.push(Reverse(timer));
                 }
                 other => outward = Some(other),
             }
@@ -186,6 +198,7 @@ impl Fleet {
         let host = &self.nodes.get(pod.node_name()?)?.host_ip;
         let status = |patch: &Value| Request::patch(&POD, &key, Some("status"), PatchType::Strategic, patch);
         let (action, request) = match effect {
+            PodEffect::ReportAdmitted => (None, status(&admitted(pod, host, wall))),
             PodEffect::ReportRunning => {
                 (None, status(&running(pod, Places { pod: hosted.address, host }, wall)))
             }
@@ -241,11 +254,30 @@ mod tests {
     fn a_bound_pod_runs_and_ends_at_its_times() {
         let mut fleet = fleet();
         fleet.observe(&pod("n1", false), TraceTime::ZERO);
-        assert_eq!(fire(&mut fleet, 99), [""; 0]);
-        assert_eq!(fire(&mut fleet, 100), ["PATCH /api/v1/namespaces/a/pods/p/status None"]);
+        let status = "PATCH /api/v1/namespaces/a/pods/p/status None";
+        assert_eq!(fire(&mut fleet, 99), [status], "admitted at once");
+        assert_eq!(fire(&mut fleet, 100), [status], "running after its latency");
         // The driver comes late: the run time still counts from 100 ms.
         assert_eq!(fleet.next_due(), Some(TraceTime::from_millis(1_100)));
         assert_eq!(fire(&mut fleet, 5_000), ["PATCH /api/v1/namespaces/a/pods/p/status Some(FinishPod)"]);
+    }
+
+    #[test]
+    fn pods_of_one_instant_go_by_name_whatever_order_they_came_in() {
+        let order = |names: [&str; 2]| {
+            let mut fleet = fleet();
+            for name in names {
+                let mut event = pod("n1", false);
+                let mut object = Value::clone(&event.object);
+                object["metadata"]["name"] = name.into();
+                object["metadata"]["uid"] = format!("u-{name}").into();
+                event = ObjectEvent::new(event.at, event.verb, object).unwrap();
+                fleet.observe(&event, TraceTime::ZERO);
+            }
+            fire(&mut fleet, 0)
+        };
+        assert_eq!(order(["a", "b"]), order(["b", "a"]));
+        assert!(order(["b", "a"])[0].contains("/pods/a/"));
     }
 
     #[test]
@@ -254,7 +286,9 @@ mod tests {
         fleet.observe(&pod("n1", false), TraceTime::ZERO);
         fleet.observe(&pod("n1", true), TraceTime::from_millis(50));
         fleet.observe(&pod("n1", true), TraceTime::from_millis(60));
-        assert_eq!(fire(&mut fleet, 10_000), ["DELETE /api/v1/namespaces/a/pods/p Some(TerminatePod)"]);
+        let fired = fire(&mut fleet, 10_000);
+        assert_eq!(fired.last().unwrap(), "DELETE /api/v1/namespaces/a/pods/p Some(TerminatePod)");
+        assert_eq!(fired.iter().filter(|f| f.starts_with("DELETE")).count(), 1);
     }
 
     #[test]

@@ -98,9 +98,10 @@ async fn renew_one(
 ) -> Result<String, K8sError> {
     let body = lease_object(node, lease, now);
     let path = format!("{LEASES}/{node}");
-    let request = match lease.rv.is_empty() {
-        true => Request::post(LEASES.to_owned(), &body),
-        false => Request::put(path.clone(), &body),
+    let request = if lease.rv.is_empty() {
+        Request::post(LEASES.to_owned(), &body)
+    } else {
+        Request::put(path.clone(), &body)
     };
     let reply = match send(client, &request).await {
         // It exists, or somebody else wrote it: take its version and write over it.

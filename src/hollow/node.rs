@@ -59,9 +59,7 @@ pub fn registration(object: &Value, annotations: &BTreeMap<String, String>, now:
 /// The conditions of a healthy kubelet (`pkg/kubelet/nodestatus/setters.go`, v1.37.2).
 fn healthy_conditions(now: DateTime<Utc>) -> Vec<Value> {
     let time = stamp(now);
-    let condition = |kind: &str, status: &str, reason: &str| {
-        json!({"type": kind, "status": status, "reason": reason, "lastHeartbeatTime": time, "lastTransitionTime": time})
-    };
+    let condition = |kind: &str, status: &str, reason: &str| json!({"type": kind, "status": status, "reason": reason, "lastHeartbeatTime": time, "lastTransitionTime": time});
     vec![
         condition("MemoryPressure", "False", "KubeletHasSufficientMemory"),
         condition("DiskPressure", "False", "KubeletHasNoDiskPressure"),

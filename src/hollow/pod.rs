@@ -70,6 +70,8 @@ pub enum PodState {
 /// What a hollow node owes a pod at a later instant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Obligation {
+    /// Report that it was taken in: from then on it has a start time.
+    Admit,
     /// Report it Running.
     Start,
     /// Report its end.
@@ -92,6 +94,8 @@ pub enum PodInput {
 /// What the node does about it.
 #[derive(Debug, Clone, PartialEq)]
 pub enum PodEffect {
+    /// Report it admitted: Pending, with a start time.
+    ReportAdmitted,
     /// Report it Running and ready.
     ReportRunning,
     /// Report its end.
@@ -112,8 +116,10 @@ impl PodState {
     ) -> (PodState, Vec<PodEffect>) {
         match (self, input) {
             (PodState::Starting, PodInput::Bound) => {
-                (self, vec![PodEffect::Arm(Obligation::Start, now + behaviour.start_latency)])
+                let start = now + behaviour.start_latency;
+                (self, vec![PodEffect::Arm(Obligation::Admit, now), PodEffect::Arm(Obligation::Start, start)])
             }
+            (PodState::Starting, PodInput::Due(Obligation::Admit)) => (self, vec![PodEffect::ReportAdmitted]),
             (PodState::Starting, PodInput::Due(Obligation::Start)) => {
                 let mut effects = vec![PodEffect::ReportRunning];
                 if let Some(run) = &behaviour.run {
@@ -160,7 +166,10 @@ mod tests {
     #[test]
     fn a_job_starts_runs_and_ends() {
         let (state, effects) = PodState::Starting.step(PodInput::Bound, at(10), &job());
-        assert_eq!(effects, [PodEffect::Arm(Obligation::Start, at(11))]);
+        assert_eq!(
+            effects,
+            [PodEffect::Arm(Obligation::Admit, at(10)), PodEffect::Arm(Obligation::Start, at(11))]
+        );
         let (state, effects) = state.step(PodInput::Due(Obligation::Start), at(11), &job());
         assert_eq!(effects, [PodEffect::ReportRunning, PodEffect::Arm(Obligation::Finish, at(16))]);
         let (state, effects) = state.step(PodInput::Due(Obligation::Finish), at(16), &job());
@@ -185,6 +194,7 @@ mod tests {
     fn inputs() -> impl Strategy<Value = PodInput> {
         prop_oneof![
             Just(PodInput::Bound),
+            Just(PodInput::Due(Obligation::Admit)),
             (0..60u64).prop_map(|s| PodInput::DeletionAsked(Duration::from_secs(s))),
             Just(PodInput::Due(Obligation::Start)),
             Just(PodInput::Due(Obligation::Finish)),
@@ -201,7 +211,8 @@ mod tests {
             for (n, input) in inputs.into_iter().enumerate() {
                 let (next, effects) = state.step(input, at(n as u64), &job());
                 state = next;
-                log.extend(effects.into_iter().filter(|e| !matches!(e, PodEffect::Arm(..))));
+                let once = |e: &PodEffect| !matches!(e, PodEffect::Arm(..) | PodEffect::ReportAdmitted);
+                log.extend(effects.into_iter().filter(once));
             }
             let rank = |e: &PodEffect| match e {
                 PodEffect::ReportRunning => 0,

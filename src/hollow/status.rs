@@ -16,22 +16,43 @@ pub(super) struct Places<'a> {
     pub(super) host: &'a str,
 }
 
-/// All containers up, the pod ready.
+/// Taken in by the kubelet, containers not up yet.
+pub(super) fn admitted(pod: PodView<'_>, host: &str, now: DateTime<Utc>) -> Value {
+    let time = stamp(now);
+    let waiting = |reason: &str| json!({"waiting": {"reason": reason}});
+    let waiting = statuses(pod, "containers", |_| (waiting("ContainerCreating"), false, 0));
+    json!({
+        "metadata": {"uid": pod.uid()},
+        "status": {
+            "phase": "Pending",
+            "startTime": time,
+            "hostIP": host,
+            "hostIPs": [{"ip": host}],
+            "conditions": conditions(&[
+                ("PodReadyToStartContainers", false), ("ContainersReady", false), ("Ready", false),
+            ], "ContainersNotReady", &time),
+            "containerStatuses": waiting,
+        }
+    })
+}
+
+/// All containers up, the pod ready. The start time is that of the admission, which came before.
 pub(super) fn running(pod: PodView<'_>, places: Places<'_>, now: DateTime<Utc>) -> Value {
     let time = stamp(now);
     let started = json!({"running": {"startedAt": time}});
     let containers = statuses(pod, "containers", |_| (started.clone(), true, 0));
-    let finished = json!({"terminated": {"exitCode": 0, "reason": "Completed", "startedAt": time, "finishedAt": time}});
-    let init = statuses(pod, "initContainers", |c| match c["restartPolicy"] == "Always" {
-        true => (started.clone(), true, 0),
-        false => (finished.clone(), true, 0),
+    let finished =
+        json!({"terminated": {"exitCode": 0, "reason": "Completed", "startedAt": time, "finishedAt": time}});
+    let init = statuses(pod, "initContainers", |c| {
+        let is_sidecar = c["restartPolicy"] == "Always";
+        (if is_sidecar { started.clone() } else { finished.clone() }, true, 0)
     });
-    let pod_ip = if pod.0["spec"]["hostNetwork"] == true { places.host.to_owned() } else { places.pod.to_string() };
+    let pod_ip =
+        if pod.0["spec"]["hostNetwork"] == true { places.host.to_owned() } else { places.pod.to_string() };
     json!({
         "metadata": {"uid": pod.uid()},
         "status": {
             "phase": "Running",
-            "startTime": time,
             "hostIP": places.host,
             "hostIPs": [{"ip": places.host}],
             "podIP": pod_ip,
@@ -53,7 +74,11 @@ pub(super) fn ended(pod: PodView<'_>, end: &RunEnd, now: DateTime<Utc>) -> Value
         let recorded = end.containers.iter().find(|c| container["name"] == c.name.as_str());
         let (code, restarts) = recorded.map_or((default, 0), |c| (c.exit_code, c.restarts));
         let reason = if code == 0 { "Completed" } else { "Error" };
-        (json!({"terminated": {"exitCode": code, "reason": reason, "startedAt": time, "finishedAt": time}}), false, restarts)
+        (
+            json!({"terminated": {"exitCode": code, "reason": reason, "startedAt": time, "finishedAt": time}}),
+            false,
+            restarts,
+        )
     });
     let (phase, reason) = match end.phase {
         Phase::Failed => ("Failed", "PodFailed"),
@@ -74,7 +99,8 @@ pub(super) fn ended(pod: PodView<'_>, end: &RunEnd, now: DateTime<Utc>) -> Value
 fn conditions(states: &[(&str, bool)], reason: &str, time: &str) -> Vec<Value> {
     let condition = |(kind, on): &(&str, bool)| {
         let status = if *on { "True" } else { "False" };
-        let mut condition = json!({"type": kind, "status": status, "lastProbeTime": null, "lastTransitionTime": time});
+        let mut condition =
+            json!({"type": kind, "status": status, "lastProbeTime": null, "lastTransitionTime": time});
         if !reason.is_empty() {
             condition["reason"] = reason.into();
         }
@@ -128,7 +154,10 @@ mod tests {
         assert_eq!(patch["status"]["podIP"], "10.0.0.7");
         assert_eq!(patch["status"]["initContainerStatuses"][0]["state"]["terminated"]["exitCode"], 0);
         assert!(patch["status"]["initContainerStatuses"][1]["state"]["running"].is_object());
-        assert_eq!(patch["status"]["startTime"], "1970-01-01T00:00:00Z");
+        assert_eq!(patch["status"].get("startTime"), None);
+        let admitted = admitted(PodView(&pod), "192.168.0.1", DateTime::UNIX_EPOCH);
+        assert_eq!(admitted["status"]["startTime"], "1970-01-01T00:00:00Z");
+        assert_eq!(PodView(&admitted).phase(), Phase::Pending);
     }
 
     #[test]

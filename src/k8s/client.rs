@@ -61,11 +61,9 @@ pub async fn connect(options: &ConnectOptions) -> Result<Target, K8sError> {
 async fn ask(client: &kube::Client, request: Request, url: &str, context: &str) -> Result<Value, K8sError> {
     match send(client, &request).await {
         Ok(reply) => Ok(reply.body),
-        Err(K8sError::Api { status: 401, message, .. }) => Err(K8sError::Unauthorized {
-            url: url.to_owned(),
-            context: context.to_owned(),
-            what: message,
-        }),
+        Err(K8sError::Api { status: 401, message, .. }) => {
+            Err(K8sError::Unauthorized { url: url.to_owned(), context: context.to_owned(), what: message })
+        }
         Err(K8sError::Transport { what, .. }) => Err(K8sError::Unreachable { url: url.to_owned(), what }),
         Err(other) => Err(other),
     }
@@ -85,7 +83,8 @@ async fn load(options: &ConnectOptions) -> Result<(Config, String), K8sError> {
         }
         Err(error) => return Err(bad(chain(&error))),
     };
-    let context = options.context.clone().or_else(|| kubeconfig.current_context.clone().filter(|c| !c.is_empty()));
+    let context =
+        options.context.clone().or_else(|| kubeconfig.current_context.clone().filter(|c| !c.is_empty()));
     let known: Vec<String> = kubeconfig.contexts.iter().map(|c| c.name.clone()).collect();
     let Some(context) = context else {
         return Err(bad(format!("has no current context; its contexts are: {}", listed(&known))));

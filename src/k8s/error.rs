@@ -12,7 +12,9 @@ pub enum K8sError {
         what: String,
     },
     /// Nobody answers.
-    #[error("the API server at {url} cannot be reached: {what}; is it running, and is the address in the kubeconfig right?")]
+    #[error(
+        "the API server at {url} cannot be reached: {what}; is it running, and is the address in the kubeconfig right?"
+    )]
     Unreachable {
         /// Its address.
         url: String,
@@ -20,7 +22,9 @@ pub enum K8sError {
         what: String,
     },
     /// The server does not know who asks.
-    #[error("the API server at {url} refuses the credentials of context {context:?} (401): {what}; renew them, or choose another context with --context")]
+    #[error(
+        "the API server at {url} refuses the credentials of context {context:?} (401): {what}; renew them, or choose another context with --context"
+    )]
     Unauthorized {
         /// Its address.
         url: String,
@@ -65,12 +69,9 @@ impl K8sError {
     pub(super) fn of(doing: impl Into<String>, error: kube::Error) -> K8sError {
         let doing = doing.into();
         match error {
-            kube::Error::Api(status) => K8sError::Api {
-                doing,
-                status: status.code,
-                reason: status.reason,
-                message: status.message,
-            },
+            kube::Error::Api(status) => {
+                K8sError::Api { doing, status: status.code, reason: status.reason, message: status.message }
+            }
             other => K8sError::Transport { doing, what: chain(&other) },
         }
     }

@@ -35,7 +35,7 @@ pub struct Submitter {
 
 impl Submitter {
     /// Starts the lanes on the current runtime. They end when the last clone is dropped and their work is done.
-    pub fn start(client: &kube::Client, lanes: usize, stamp: Stamp) -> Submitter {
+    pub fn start(client: &kube::Client, lanes: usize, stamp: &Stamp) -> Submitter {
         let lanes = (0..lanes.max(1))
             .map(|_| {
                 let (lane, jobs) = unbounded_channel();

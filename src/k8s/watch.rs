@@ -163,7 +163,9 @@ impl Watcher {
                 self.state = State::Streaming { rv, lines: Box::pin(lines) };
                 None
             }
-            Err(kube::Error::Api(status)) if status.code == 410 => Some(Interruption::Expired(status.message)),
+            Err(kube::Error::Api(status)) if status.code == 410 => {
+                Some(Interruption::Expired(status.message))
+            }
             Err(error) => {
                 self.state = State::Behind { rv };
                 tokio::time::sleep(self.backoff).await;
@@ -205,7 +207,7 @@ impl Watcher {
             "ADDED" => Verb::Added,
             "MODIFIED" => Verb::Modified,
             "DELETED" => Verb::Deleted,
-            "ERROR" => return self.server_error(&line.object, rv),
+            "ERROR" => return Some(Step::Interrupted(self.server_error(&line.object, rv))),
             _ => {
                 let rv = new_rv(&line.object).unwrap_or(rv);
                 self.state = State::Streaming { rv, lines };
@@ -217,15 +219,15 @@ impl Watcher {
         Some(Step::Changed { at, verb, object: line.object })
     }
 
-    fn server_error(&mut self, status: &Value, rv: String) -> Option<Step> {
+    fn server_error(&mut self, status: &Value, rv: String) -> Interruption {
         let message = status["message"].as_str().unwrap_or("unknown error").to_owned();
-        Some(Step::Interrupted(if status["code"] == 410 {
+        if status["code"] == 410 {
             self.state = State::Unlisted;
             Interruption::Expired(message)
         } else {
             self.state = State::Behind { rv };
             Interruption::Disconnected(message)
-        }))
+        }
     }
 }
 

@@ -70,7 +70,9 @@ mod tests {
     #[test]
     fn a_relist_yields_exactly_the_differences() {
         let mut known = Known::default();
-        for (name, uid, rv) in [("same", "1", "1"), ("changed", "2", "2"), ("gone", "3", "3"), ("reborn", "4", "4")] {
+        for (name, uid, rv) in
+            [("same", "1", "1"), ("changed", "2", "2"), ("gone", "3", "3"), ("reborn", "4", "4")]
+        {
             known.apply(&ObjectEvent::new(TraceTime::ZERO, Verb::Initial, pod(name, uid, rv)).unwrap());
         }
         let list = vec![

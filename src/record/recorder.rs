@@ -8,9 +8,7 @@ use tokio::task::JoinSet;
 use super::kinds::RecordKind;
 use super::known::Known;
 use crate::k8s::{Interruption, K8sError, Step, Watcher};
-use crate::model::{
-    ClockAnchor, Gap, GapReason, Note, ObjectEvent, Record, Synced, TraceTime, Verb,
-};
+use crate::model::{ClockAnchor, Gap, GapReason, Note, ObjectEvent, Record, Synced, TraceTime, Verb};
 use crate::pace::Clock;
 use crate::trace::Sink;
 
@@ -111,7 +109,11 @@ impl Recorder {
         self.tasks.shutdown().await;
     }
 
-    async fn await_start(&self, kind: &RecordKind, mut start: watch::Receiver<Start>) -> Result<(), RecordError> {
+    async fn await_start(
+        &self,
+        kind: &RecordKind,
+        mut start: watch::Receiver<Start>,
+    ) -> Result<(), RecordError> {
         let name = kind.kind.to_string();
         let state = start.wait_for(|s| *s != Start::Listing).await;
         let state = state.map_err(|_| RecordError::Task { kind: name.clone() })?.clone();

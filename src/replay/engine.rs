@@ -11,7 +11,8 @@ use super::world::World;
 use crate::hollow::{Fleet, HollowRequest, Leases, TraceNow, registration};
 use crate::k8s::{Answer, K8sError, PatchType, Request, Submitter};
 use crate::model::{
-    ActionKind, ActionReport, Kind, NODE, NodeView, ObjectKey, POD, ReadyStatus, Record, TraceTime, is_lifecycle_taint,
+    ActionKind, ActionReport, Kind, NODE, NodeView, ObjectKey, POD, ReadyStatus, Record, TraceTime,
+    is_lifecycle_taint,
 };
 use crate::pace::Clock;
 use crate::trace::Sink;

@@ -4,11 +4,15 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::engine::{Due, Engine};
 use super::plan::{Action, TimedAction};
 use super::scheduler::{Baseline, SchedulerProbe};
+use super::world::WorldState;
 use crate::hollow::Instants;
 use crate::k8s::Answer;
 use crate::model::{ActionKind, TraceTime};
@@ -31,6 +35,28 @@ pub(super) struct Lockstep {
     pub(super) probe: SchedulerProbe,
     pub(super) scheduler: String,
     pub(super) baseline: Baseline,
+    /// What hollow nodes show as wall clock.
+    pub(super) wall: StepWall,
+}
+
+/// A wall clock that moves one second a reading. Preemption compares the start times of pods in whole seconds and
+/// breaks ties at random (`pkg/scheduler/framework/preemption/preemption.go`, v1.37.2, `pickOneNodeForPreemption`):
+/// so in lockstep no two pods start in the same second, and later ones start later, whatever the machine's pace.
+#[derive(Debug)]
+pub(super) struct StepWall {
+    start: DateTime<Utc>,
+    readings: AtomicI64,
+}
+
+impl StepWall {
+    /// Starts far enough before `now` that no start time lies in the future.
+    pub(super) fn before(now: DateTime<Utc>) -> StepWall {
+        StepWall { start: now - TimeDelta::days(30), readings: AtomicI64::new(0) }
+    }
+
+    fn next(&self) -> DateTime<Utc> {
+        self.start + TimeDelta::seconds(self.readings.fetch_add(1, Ordering::Relaxed))
+    }
 }
 
 /// How a lockstep play went.
@@ -45,7 +71,7 @@ pub(super) struct Steps {
 }
 
 enum Next {
-    Input(TimedAction),
+    Input(Box<TimedAction>),
     Hollow(TraceTime),
 }
 
@@ -62,7 +88,7 @@ impl Lockstep {
             let matters = match next {
                 Next::Input(timed) => {
                     self.virtual_time.advance_to(timed.at);
-                    self.input(timed).await;
+                    self.input(&timed).await;
                     true
                 }
                 Next::Hollow(at) => {
@@ -89,11 +115,11 @@ impl Lockstep {
         match (owed, actions.front()) {
             (Some(owed), Some(input)) if owed <= input.at => Some(Next::Hollow(owed)),
             (Some(owed), None) => Some(Next::Hollow(owed)),
-            _ => actions.pop_front().map(Next::Input),
+            _ => actions.pop_front().map(|input| Next::Input(Box::new(input))),
         }
     }
 
-    async fn input(&self, timed: TimedAction) {
+    async fn input(&self, timed: &TimedAction) {
         let engine = &self.engine;
         let due = Due { trace: timed.at, run: engine.clock.now() };
         let (kind, key) = (timed.action.kind(), timed.action.key());
@@ -143,7 +169,7 @@ impl Lockstep {
     /// Meets what a hollow node owes; says whether a scheduler could notice.
     async fn hollow(&self, at: TraceTime) -> bool {
         let engine = &self.engine;
-        let fired = engine.fleet().fire_next(Instants { trace: at, wall: engine.wall() });
+        let fired = engine.fleet().fire_next(Instants { trace: at, wall: self.wall.next() });
         let Some(request) = fired else { return false };
         let due = engine.clock.now();
         let Some(answer) = engine.submitter.call(&request.key, request.request.clone()).await else {
@@ -155,7 +181,7 @@ impl Lockstep {
         });
         if request.action == Some(ActionKind::TerminatePod) {
             let uid = answer.result.ok().and_then(|r| r.body["metadata"]["uid"].as_str().map(str::to_owned));
-            let gone = |w: &super::world::WorldState| uid.as_ref().is_none_or(|uid| !w.pods.contains_key(uid));
+            let gone = |w: &WorldState| uid.as_ref().is_none_or(|uid| !w.pods.contains_key(uid));
             engine.world.until(PATIENCE, gone).await;
         } else if let Some(rv) = rv {
             engine.world.until(PATIENCE, |w| w.has_seen_pod(rv)).await;
@@ -178,7 +204,8 @@ impl Lockstep {
             loop {
                 match self.probe.look().await {
                     Ok(view) => {
-                        let restless = view.restless(&self.engine.world.state(), &self.scheduler, &self.baseline);
+                        let restless =
+                            view.restless(&self.engine.world.state(), &self.scheduler, &self.baseline);
                         match restless {
                             None => break,
                             Some(why) => why.clone_into(&mut reason),
@@ -199,10 +226,10 @@ impl Lockstep {
     /// A preemptor is marked before its victims are deleted, by goroutines of their own since 1.32: waits until
     /// every nominated pod has a victim going down on its node.
     async fn victims_are_going(&self) {
-        let none_pending = |w: &super::world::WorldState| {
-            w.pending(&self.scheduler).filter_map(|pod| pod.nominated.as_deref()).all(|node| {
-                w.pods.values().any(|pod| pod.deleting && pod.node.as_deref() == Some(node))
-            })
+        let none_pending = |w: &WorldState| {
+            w.pending(&self.scheduler)
+                .filter_map(|pod| pod.nominated.as_deref())
+                .all(|node| w.pods.values().any(|pod| pod.deleting && pod.node.as_deref() == Some(node)))
         };
         self.engine.world.until(NOMINATION, none_pending).await;
     }

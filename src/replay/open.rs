@@ -43,16 +43,16 @@ pub(super) async fn play(
     let dispatcher = tokio::task::spawn_blocking(move || {
         let items = actions.into_iter().map(|timed| (line.due(timed.at), timed));
         dispatch(&*engine.clock.clone(), &stop, items, |run, timed| {
-            hand_over(&engine, Due { trace: timed.at, run }, timed.action);
+            hand_over(&engine, Due { trace: timed.at, run }, &timed.action);
         })
     });
     dispatcher.await.unwrap_or(false)
 }
 
-fn hand_over(engine: &Engine, due: Due, action: Action) {
+fn hand_over(engine: &Engine, due: Due, action: &Action) {
     let (kind, key) = (action.kind(), action.key());
-    engine.prepare(&action);
-    let requests = engine.requests(&action);
+    engine.prepare(action);
+    let requests = engine.requests(action);
     if requests.is_empty() {
         engine.report_moot(kind, &key, due);
     }

@@ -5,12 +5,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::engine::{Due, Engine};
-use super::lockstep::Lockstep;
+use super::lockstep::{Lockstep, StepWall};
 use super::open::{self, OpenTime};
 use super::plan::{Action, Plan, Submission};
 use super::scheduler::{Baseline, SchedulerProbe};
 use super::target::refuse_foreign;
-use super::world::World;
+use super::world::{PodNow, World, WorldState};
 use crate::hollow::{Driver, Fleet, Leases, TraceNow};
 use crate::k8s::{ConnectOptions, K8sError, Submitter, Target};
 use crate::model::{ObjectEvent, PhaseMark, PodView, Record, RunPhase, TraceTime};
@@ -19,13 +19,13 @@ use crate::record::{RecordError, Recorder, Tap, default_kinds};
 use crate::trace::{ClusterInfo, Header, ReelThread, RunInfo, Sink, Summary, TraceError, WriteOptions};
 
 /// Requests in flight at once.
-const LANES: usize = 32;
+const LANES: usize = 256;
 
 /// How long a new node may keep its not-ready taint.
 const NODE_PATIENCE: Duration = Duration::from_secs(30);
 
 /// How long what was placed before the play may take to run.
-const PLACEMENT_PATIENCE: Duration = Duration::from_secs(120);
+const PLACEMENT_PATIENCE: Duration = Duration::from_mins(2);
 
 /// How a trace is played.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -87,7 +87,9 @@ pub struct RunSummary {
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayError {
     /// The target is in use.
-    #[error("the target has {count} {kind} that no replay made, such as {example}; a replay wants an empty cluster (`kubereel cluster up` makes one), or --allow-existing with --target-context to name it on purpose")]
+    #[error(
+        "the target has {count} {kind} that no replay made, such as {example}; a replay wants an empty cluster (`kubereel cluster up` makes one), or --allow-existing with --target-context to name it on purpose"
+    )]
     Foreign {
         /// How many.
         count: usize,
@@ -97,10 +99,14 @@ pub enum ReplayError {
         example: String,
     },
     /// Lockstep without a scheduler to ask.
-    #[error("lockstep needs the scheduler's address for its metrics: replay against a cluster of `kubereel cluster up` with --cluster NAME, or give --scheduler-url https://HOST:10259")]
+    #[error(
+        "lockstep needs the scheduler's address for its metrics: replay against a cluster of `kubereel cluster up` with --cluster NAME, or give --scheduler-url https://HOST:10259"
+    )]
     NoScheduler,
     /// A node did not become ready.
-    #[error("node {node} still has its not-ready taint after {patience:?}: does the target's kube-controller-manager run the node-lifecycle-controller?")]
+    #[error(
+        "node {node} still has its not-ready taint after {patience:?}: does the target's kube-controller-manager run the node-lifecycle-controller?"
+    )]
     NodeNotReady {
         /// The node.
         node: String,
@@ -116,7 +122,9 @@ pub enum ReplayError {
         source: K8sError,
     },
     /// The trace has nothing to play.
-    #[error("the trace has no pods to submit and no nodes to register; `kubereel trace info` says what is in it")]
+    #[error(
+        "the trace has no pods to submit and no nodes to register; `kubereel trace info` says what is in it"
+    )]
     NothingToPlay,
     /// Talking to the target failed.
     #[error(transparent)]
@@ -208,7 +216,7 @@ impl Stage {
         virtual_time.advance_to(plan.origin);
         let now = trace_now(mode, plan.origin, &clock, &virtual_time, &open_time);
         let stamp = clock.clone();
-        let submitter = Submitter::start(&target.client, LANES, Arc::new(move || stamp.now()));
+        let submitter = Submitter::start(&target.client, LANES, &(Arc::new(move || stamp.now()) as _));
         let engine = Engine {
             run_id,
             submitter,
@@ -249,10 +257,14 @@ impl Stage {
             probe,
             scheduler: "default-scheduler".to_owned(),
             baseline,
+            wall: StepWall::before(self.engine.wall()),
         });
         self.warm_up(&plan, lockstep.as_ref()).await?;
         let count = plan.actions.len() as u64;
-        tracing::info!("play: {count} inputs over {:.0} s of trace", plan.end.since(plan.origin).as_secs_f64());
+        tracing::info!(
+            "play: {count} inputs over {:.0} s of trace",
+            plan.end.since(plan.origin).as_secs_f64()
+        );
         self.engine.mark(RunPhase::Play, BTreeMap::from([("inputs".to_owned(), count)]));
         let (complete, restless, steps) = match (&lockstep, options.mode) {
             (Some(lockstep), _) => {
@@ -267,7 +279,8 @@ impl Stage {
             (None, Mode::Lockstep) => return Err(ReplayError::NoScheduler),
         };
         let facts = |pairs: &[(&str, u64)]| pairs.iter().map(|(k, v)| ((*k).to_owned(), *v)).collect();
-        self.engine.mark(RunPhase::Drain, facts(&[("steps", steps), (crate::diff::UNSETTLED_FACT, restless)]));
+        self.engine
+            .mark(RunPhase::Drain, facts(&[("steps", steps), (crate::diff::UNSETTLED_FACT, restless)]));
         if complete && self.driver.is_some() {
             self.drain(plan.end, options.drain, stop).await;
         }
@@ -279,7 +292,10 @@ impl Stage {
     /// Makes what was there when the trace starts: context, nodes one at a time, then the pods on them.
     async fn warm_up(&self, plan: &Plan, lockstep: Option<&Lockstep>) -> Result<(), ReplayError> {
         let (nodes, placed) = (plan.nodes.len(), plan.placed.len());
-        tracing::info!("warm-up: {} context objects, {nodes} nodes, {placed} placed pods", plan.context.len());
+        tracing::info!(
+            "warm-up: {} context objects, {nodes} nodes, {placed} placed pods",
+            plan.context.len()
+        );
         for timed in &plan.context {
             self.make(&timed.action).await?;
         }
@@ -287,7 +303,7 @@ impl Stage {
             let action = Action::CreateNode { object: object.clone() };
             self.make(&action).await?;
             let name = action.key().name;
-            let ready = |w: &super::world::WorldState| w.nodes.contains_key(&name) && w.nodes_are_settled();
+            let ready = |w: &WorldState| w.nodes.contains_key(&name) && w.nodes_are_settled();
             if !self.engine.world.until(NODE_PATIENCE, ready).await {
                 return Err(ReplayError::NodeNotReady { node: name, patience: NODE_PATIENCE });
             }
@@ -305,14 +321,14 @@ impl Stage {
     }
 
     async fn placed_pods_run(&self, placed: &[Submission], lockstep: Option<&Lockstep>) {
-        let seen = |w: &super::world::WorldState| placed.iter().all(|p| w.uid_of(&p.id).is_some());
+        let seen = |w: &WorldState| placed.iter().all(|p| w.uid_of(&p.id).is_some());
         self.engine.world.until(PLACEMENT_PATIENCE, seen).await;
         if let Some(lockstep) = lockstep {
             lockstep.settle_debts().await;
         }
-        let running = |w: &super::world::WorldState| {
+        let running = |w: &WorldState| {
             let pod = |p: &Submission| w.uid_of(&p.id).and_then(|uid| w.pods.get(uid));
-            placed.iter().all(|p| pod(p).is_none_or(|pod| pod.running || pod.terminal))
+            placed.iter().all(|p| pod(p).is_none_or(PodNow::has_started))
         };
         if !self.engine.world.until(PLACEMENT_PATIENCE, running).await {
             tracing::warn!("not all placed pods are running after {PLACEMENT_PATIENCE:?}");
@@ -340,11 +356,11 @@ impl Stage {
     /// Waits for the end of the trace's time line and until no pod is on its way, at most `limit` longer.
     async fn drain(&self, end: TraceTime, limit: Duration, stop: &Stop) {
         let rest = self.open_time.due(end).since(self.engine.clock.now());
-        let settled = |w: &super::world::WorldState| {
+        let settled = |w: &WorldState| {
             stop.is_stopped()
-                || w.pods.values().all(|p| p.terminal || p.running || (p.node.is_none() && p.marked))
+                || w.pods.values().all(|p| !p.deleting && (p.has_started() || (p.node.is_none() && p.marked)))
         };
-        let over = |_: &super::world::WorldState| stop.is_stopped();
+        let over = |_: &WorldState| stop.is_stopped();
         self.engine.world.until(rest, over).await;
         if !self.engine.world.until(limit, settled).await {
             tracing::warn!("some pods are still on their way after {limit:?}");

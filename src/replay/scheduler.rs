@@ -60,7 +60,8 @@ impl SchedulerView {
         if handled.nodes_added < seen.nodes_added || handled.nodes_gone < seen.nodes_gone {
             return Some("the scheduler has not seen every change of nodes");
         }
-        if handled.pods_assigned < seen.pods_assigned || handled.assigned_pods_gone < seen.assigned_pods_gone {
+        if handled.pods_assigned < seen.pods_assigned || handled.assigned_pods_gone < seen.assigned_pods_gone
+        {
             return Some("the scheduler has not seen every bound or ended pod");
         }
         if self.queue("active") != 0 || self.queue("backoff") != 0 {
@@ -137,8 +138,7 @@ impl SchedulerProbe {
     /// # Errors
     /// [`K8sError`] where the metrics cannot be read.
     pub async fn connect(options: &ConnectOptions, url: &str) -> Result<SchedulerProbe, K8sError> {
-        let probe =
-            SchedulerProbe { client: component_client(options, url).await?, url: url.to_owned() };
+        let probe = SchedulerProbe { client: component_client(options, url).await?, url: url.to_owned() };
         probe.look().await?;
         Ok(probe)
     }

@@ -5,20 +5,26 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::sync::Notify;
 
-use crate::model::{NodeView, ObjectEvent, PodView, ReadyStatus, Verb};
+use crate::model::{NodeView, ObjectEvent, Phase, PodView, ReadyStatus, Verb};
 
 /// A pod as the observer last saw it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct PodNow {
     pub(super) id: String,
     pub(super) node: Option<String>,
-    pub(super) terminal: bool,
-    pub(super) running: bool,
+    pub(super) phase: Phase,
     pub(super) deleting: bool,
     /// `PodScheduled` is False: tried in vain, or gated.
     pub(super) marked: bool,
     pub(super) nominated: Option<String>,
     pub(super) scheduler: String,
+}
+
+impl PodNow {
+    /// Running, or ended: nothing of its start is outstanding.
+    pub(super) fn has_started(&self) -> bool {
+        self.phase == Phase::Running || self.phase.is_terminal()
+    }
 }
 
 /// How often things happened that the scheduler counts too.
@@ -62,8 +68,7 @@ impl WorldState {
         let now = PodNow {
             id: pod.id().to_owned(),
             node: pod.node_name().map(str::to_owned),
-            terminal: pod.phase().is_terminal(),
-            running: pod.phase() == crate::model::Phase::Running,
+            phase: pod.phase(),
             deleting: pod.is_deleting(),
             marked: pod.is_marked_unschedulable(),
             nominated: event.object["status"]["nominatedNodeName"].as_str().map(str::to_owned),
@@ -71,13 +76,13 @@ impl WorldState {
         };
         let before = self.pods.get(&event.uid);
         let was_assigned = before.is_some_and(|p| p.node.is_some());
-        let was_gone = before.is_some_and(|p| p.terminal);
-        if now.node.is_some() && !was_assigned && !now.terminal {
+        let was_gone = before.is_some_and(|p| p.phase.is_terminal());
+        if now.node.is_some() && !was_assigned && !now.phase.is_terminal() {
             self.counts.pods_assigned += 1;
         }
         // The scheduler's informer leaves ended pods out (`pkg/scheduler/scheduler.go`, v1.37.2, `newPodInformer`),
         // so an end and a deletion look alike to it.
-        let gone = now.terminal || event.verb == Verb::Deleted;
+        let gone = now.phase.is_terminal() || event.verb == Verb::Deleted;
         if gone && !was_gone && was_assigned {
             self.counts.assigned_pods_gone += 1;
         }
@@ -119,7 +124,9 @@ impl WorldState {
     /// Pods that wait for a scheduler of this name.
     pub(super) fn pending(&self, scheduler: &str) -> impl Iterator<Item = &PodNow> {
         let scheduler = scheduler.to_owned();
-        self.pods.values().filter(move |p| p.node.is_none() && !p.terminal && p.scheduler == scheduler)
+        self.pods
+            .values()
+            .filter(move |p| p.node.is_none() && !p.phase.is_terminal() && p.scheduler == scheduler)
     }
 
     /// Whether the node lifecycle controller has drawn its conclusions about every node.

@@ -244,11 +244,11 @@ fn manifest(report: &Report) -> Vec<String> {
     let side = |letter: char, runs: &[RunEntry]| {
         let Some(first) = runs.first() else { return format!("{letter}  no runs") };
         let reels: Vec<&str> = runs.iter().map(|run| run.reel.as_str()).collect();
+        let speed = first.speed.map(|speed| format!(" at {speed}x")).unwrap_or_default();
         format!(
-            "{letter}  {}  {} at {}x  {} pods on {} nodes  {} {}: {}",
+            "{letter}  {}  {}{speed}  {} pods on {} nodes  {} {}: {}",
             first.scheduler_version.as_deref().unwrap_or("unknown scheduler"),
             first.mode.as_deref().unwrap_or("recorded"),
-            first.speed.unwrap_or(1.0),
             first.counts.pods,
             first.nodes,
             runs.len(),

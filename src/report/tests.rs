@@ -59,8 +59,8 @@ moved: 2, 2 of them in exchange with a pod like them
             prod/web-2  n1  n2  node class  +0.020s
 bound in A, never bound in B: 1: prod/web-3
 
-A  v1.37.2  lockstep at 1x  4 pods on 3 nodes  1 run: a.reel
-B  v1.37.2  lockstep at 1x  4 pods on 3 nodes  1 run: b.reel
+A  v1.37.2  lockstep  4 pods on 3 nodes  1 run: a.reel
+B  v1.37.2  lockstep  4 pods on 3 nodes  1 run: b.reel
 trace sha256:1
 ";
     assert_eq!(lines(&text), lines(expected), "\n{text}");

@@ -119,7 +119,10 @@ impl ChunkHeader {
             return Err("the chunk header fails its checksum".to_owned());
         }
         if bytes[17] != CODEC_ZSTD {
-            return Err(format!("the chunk is packed with codec {}, known is {CODEC_ZSTD} (zstd)", bytes[17]));
+            return Err(format!(
+                "the chunk is packed with codec {}, known is {CODEC_ZSTD} (zstd)",
+                bytes[17]
+            ));
         }
         let header = ChunkHeader {
             kind: ChunkType::from_code(bytes[16]),

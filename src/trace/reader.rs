@@ -102,9 +102,7 @@ impl<R: Read> Reader<R> {
             n if n < MAGIC.len() => {
                 Err(TraceError::Cut { path, offset: 0, missing: (MAGIC.len() - n) as u64 })
             }
-            _ if magic[7] != MAGIC[7] => {
-                Err(TraceError::Version { path, found: magic[7], known: MAGIC[7] })
-            }
+            _ if magic[7] != MAGIC[7] => Err(TraceError::Version { path, found: magic[7], known: MAGIC[7] }),
             _ => Ok(()),
         }
     }
@@ -126,9 +124,11 @@ impl<R: Read> Reader<R> {
         }
         if got < CHUNK_HEADER_LEN {
             let marker = got.min(SYNC.len());
-            return Err(match bytes[..marker] == SYNC[..marker] || self.ending.is_some() {
-                true => self.cut(start, CHUNK_HEADER_LEN - got),
-                false => self.damaged(start, "no chunk starts here".to_owned()),
+            let unfinished = bytes[..marker] == SYNC[..marker] || self.ending.is_some();
+            return Err(if unfinished {
+                self.cut(start, CHUNK_HEADER_LEN - got)
+            } else {
+                self.damaged(start, "no chunk starts here".to_owned())
             });
         }
         let header = ChunkHeader::decode(&bytes, &self.limits).map_err(|e| self.damaged(start, e))?;

@@ -31,11 +31,8 @@ impl Recovered {
 /// # Errors
 /// [`TraceError`] where the input's header is lost, or where the output cannot be written.
 pub fn recover(input: &Path, output: &Path, options: WriteOptions) -> Result<Recovered, TraceError> {
-    let bytes = fs::read(input).map_err(|source| TraceError::Io {
-        path: input.to_owned(),
-        doing: "read",
-        source,
-    })?;
+    let bytes =
+        fs::read(input).map_err(|source| TraceError::Io { path: input.to_owned(), doing: "read", source })?;
     // The ordinary reader judges magic and header, with its messages.
     let header = super::Reader::new(bytes.as_slice(), input, Limits::default())?.header().clone();
     let mut writer = ReelWriter::create(output, &note_source(header, input), options)?;

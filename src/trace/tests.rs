@@ -170,3 +170,14 @@ fn the_thread_writes_what_the_sinks_push() {
     assert_eq!(thread.seal().unwrap().records, 12);
     assert_eq!(read(&std::fs::read(&path).unwrap()).unwrap().0, sample());
 }
+
+#[test]
+fn a_recording_that_was_given_up_is_not_sealed() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("given-up.reel");
+    let thread = ReelThread::start(&path, &Header::default(), WriteOptions::default()).unwrap();
+    thread.sink().push(pod(1));
+    thread.abandon();
+    let (records, ending) = read(&std::fs::read(&path).unwrap()).unwrap();
+    assert_eq!((records.len(), ending.unwrap()), (1, Ending::Open));
+}

@@ -96,6 +96,14 @@ impl ReelThread {
         let result = self.thread.join().map_err(|_| TraceError::WriterGone { path: self.path.clone() })?;
         asked.map_err(|_| TraceError::WriterGone { path: self.path }).and(result)
     }
+
+    /// Ends without sealing: what was recorded stays readable, but nobody will take it for a whole recording.
+    /// Waits until all sinks are dropped.
+    pub fn abandon(self) {
+        drop(self.sink);
+        // The file is unsealed either way.
+        let _ = self.thread.join();
+    }
 }
 
 fn write_until_sealed(
@@ -105,11 +113,12 @@ fn write_until_sealed(
 ) -> Result<Summary, TraceError> {
     let mut failure = None;
     let mut last = TraceTime::ZERO;
-    loop {
+    let sealing = loop {
         let message = match inbox.recv_timeout(CHUNK_SPAN) {
             Ok(Message::Record(record)) => Some(record),
             Err(RecvTimeoutError::Timeout) => None,
-            Ok(Message::Seal) | Err(RecvTimeoutError::Disconnected) => break,
+            Ok(Message::Seal) => break true,
+            Err(RecvTimeoutError::Disconnected) => break false,
         };
         // After a failure the queue is still drained, so that no producer finds it full.
         if failure.is_some() {
@@ -128,10 +137,12 @@ fn write_until_sealed(
             shared.failed.store(true, Ordering::Relaxed);
             failure = Some(error);
         }
-    }
+    };
     match failure {
         Some(error) => Err(error),
-        None => note_overflow(&mut writer, shared, last, last).and_then(|()| writer.seal()),
+        None if sealing => note_overflow(&mut writer, shared, last, last).and_then(|()| writer.seal()),
+        // Whoever was recording gave up: what came is kept, but the file must not look whole.
+        None => writer.close_chunk().and(Ok(Summary::default())),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fs::{self, File, TryLockError};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -25,6 +25,10 @@ struct Record {
     source: Origin,
     sha256: String,
     size: u64,
+}
+
+fn record_path(program: &Path) -> PathBuf {
+    program.with_extension("json")
 }
 
 /// Keeps other installs of the same version away while it lives.
@@ -68,7 +72,7 @@ pub(super) fn lookup(
     source: &Source,
 ) -> Result<Option<Program>, ClusterError> {
     let path = dirs.bin(version).join(component.name());
-    let record_path = path.with_added_extension("json");
+    let record_path = record_path(&path);
     let (text, size) = match fs::read(&record_path).and_then(|t| Ok((t, fs::metadata(&path)?.len()))) {
         Ok(found) => found,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
@@ -99,9 +103,11 @@ pub(super) async fn verify(program: Program) -> Result<Program, ClusterError> {
         let mut file = File::open(path).map_err(ClusterError::io("read", path))?;
         let (got, _) = copy_hashed(&mut file, &mut io::sink()).map_err(ClusterError::io("read", path))?;
         match &program.sha256 {
-            Some(expected) if *expected != got => {
-                Err(ClusterError::Checksum { what: path.display().to_string(), expected: expected.clone(), got })
-            }
+            Some(expected) if *expected != got => Err(ClusterError::Checksum {
+                what: path.display().to_string(),
+                expected: expected.clone(),
+                got,
+            }),
             _ => Ok(program),
         }
     };
@@ -132,7 +138,10 @@ pub(super) async fn copy(
 /// A file in the cache that does not count yet.
 pub(super) fn stage(dirs: &Dirs, version: &Version) -> Result<NamedTempFile, ClusterError> {
     let folder = dirs.bin(version);
-    tempfile::Builder::new().prefix(STAGED).tempfile_in(&folder).map_err(ClusterError::io("write in", &folder))
+    tempfile::Builder::new()
+        .prefix(STAGED)
+        .tempfile_in(&folder)
+        .map_err(ClusterError::io("write in", &folder))
 }
 
 /// Makes a staged file count: program first, record last, each by a rename.
@@ -150,8 +159,9 @@ pub(super) fn commit(
         .and_then(|()| staged.persist(&path).map_err(|e| e.error))
         .map_err(ClusterError::io("write", &path))?;
     let record = Record { version: version.clone(), component, source: origin, sha256, size };
-    let record_path = path.with_added_extension("json");
-    let text = serde_json::to_vec_pretty(&record).map_err(|e| ClusterError::io("write", &record_path)(e.into()))?;
+    let record_path = record_path(&path);
+    let text =
+        serde_json::to_vec_pretty(&record).map_err(|e| ClusterError::io("write", &record_path)(e.into()))?;
     write_private(&record_path, &text)?;
     Ok(Program { component, version: version.clone(), path, origin, sha256: Some(record.sha256) })
 }
@@ -207,6 +217,17 @@ mod tests {
         assert!(matches!(verify(stored.clone()).await, Err(ClusterError::Checksum { .. })));
         fs::write(&stored.path, "ab").unwrap();
         assert_eq!(found(Source::Auto), None);
+    }
+
+    #[tokio::test]
+    async fn an_install_keeps_others_of_its_version_away() {
+        let dir = tempfile::tempdir().unwrap();
+        let (dirs, version) = (dirs(dir.path()), Version::default());
+        let held = lock(&dirs, &version).await.unwrap();
+        let other = File::open(dirs.bin(&version).join(".lock")).unwrap();
+        assert!(matches!(other.try_lock(), Err(TryLockError::WouldBlock)));
+        drop(held);
+        assert!(other.try_lock().is_ok());
     }
 
     #[tokio::test]

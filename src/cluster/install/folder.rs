@@ -56,7 +56,9 @@ fn fits(reported: &Version, version: &Version, component: Component) -> bool {
 pub(super) async fn warn_of_other_version(path: &Path, component: Component, version: &Version) {
     match reported_version(path, component).await {
         Some(reported) if fits(&reported, version, component) => {}
-        Some(reported) => warn!("{} says it is {reported}, not {version}; using it all the same", path.display()),
+        Some(reported) => {
+            warn!("{} says it is {reported}, not {version}; using it all the same", path.display());
+        }
         None => warn!("{} does not say which version it is; using it as {version}", path.display()),
     }
 }

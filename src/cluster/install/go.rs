@@ -66,18 +66,27 @@ async fn download_module(version: &Version) -> Result<String, ClusterError> {
     };
     match (answer.go_mod, answer.error) {
         (Some(path), None) => Ok(path),
-        (_, Some(error)) if names_no_version(&error) => {
-            Err(ClusterError::NoSuchVersion { version: version.clone(), said: last_lines(&error, 1).trim().to_owned() })
-        }
+        (_, Some(error)) if names_no_version(&error) => Err(ClusterError::NoSuchVersion {
+            version: version.clone(),
+            said: last_lines(&error, 1).trim().to_owned(),
+        }),
         (_, error) => Err(failed(error.unwrap_or(said.errors))),
     }
 }
 
 /// Whether Go says that the version does not exist, rather than that it could not ask.
 fn names_no_version(error: &str) -> bool {
-    ["unknown revision", "invalid version", "404 Not Found", "410 Gone", "no matching versions", "not found:"]
-        .iter()
-        .any(|said| error.contains(said))
+    [
+        "unknown revision",
+        "invalid version",
+        "404 Not Found",
+        "410 Gone",
+        "no matching versions",
+        "version is not available",
+        "not found:",
+    ]
+    .iter()
+    .any(|said| error.contains(said))
 }
 
 async fn build_one(
@@ -164,7 +173,12 @@ async fn run(
     what: &str,
 ) -> Result<Said, ClusterError> {
     let mut command = Command::new("go");
-    command.args(args).current_dir(folder).env("CGO_ENABLED", "0").env("GOFLAGS", "-mod=mod").env("GOWORK", "off");
+    command
+        .args(args)
+        .current_dir(folder)
+        .env("CGO_ENABLED", "0")
+        .env("GOFLAGS", "-mod=mod")
+        .env("GOWORK", "off");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     let failed = |error: io::Error| match error.kind() {
         io::ErrorKind::NotFound => ClusterError::NoGo,
@@ -232,7 +246,13 @@ mod tests {
     #[test]
     fn counts_modules_and_packages() {
         let mut progress = Progress::default();
-        for line in ["go: downloading k8s.io/api v0.37.2", "go: finding x", "k8s.io/api/core/v1", "# a warning", "fmt"] {
+        for line in [
+            "go: downloading k8s.io/api v0.37.2",
+            "go: finding x",
+            "k8s.io/api/core/v1",
+            "# a warning",
+            "fmt",
+        ] {
             progress.count(line);
         }
         assert_eq!((progress.modules, progress.packages), (1, 2));

@@ -8,7 +8,7 @@ const STAGING: &str = "./staging/src/";
 /// source tree; the same modules are published as `v0.Y.Z`. The `go` and `godebug` lines are kept: they set defaults
 /// of the programs that are built.
 pub(super) fn rewrite(text: &str, version: &Version) -> String {
-    let staging = version.staging();
+    let staging = version.staging().to_string();
     let mut out = String::with_capacity(text.len());
     for line in text.lines() {
         if line.starts_with("module ") {
@@ -16,13 +16,13 @@ pub(super) fn rewrite(text: &str, version: &Version) -> String {
         } else if let Some((left, right)) = line.split_once(" => ")
             && let Some(module) = right.trim().strip_prefix(STAGING)
         {
-            out.push_str(&format!("{left} => {module} {staging}"));
+            out.extend([left, " => ", module, " ", &staging]);
         } else {
             out.push_str(line);
         }
         out.push('\n');
     }
-    out.push_str(&format!("\nrequire k8s.io/kubernetes {version}\n"));
+    out.extend(["\nrequire k8s.io/kubernetes ", &version.to_string(), "\n"]);
     out
 }
 

@@ -174,7 +174,10 @@ async fn obtain_anywhere(
                 // Not a matter of reach: a program that is not what was published is not to be papered over.
                 Err(error @ ClusterError::Checksum { .. }) => return Err(error),
                 Err(error) => {
-                    info!("no release of {component} {version}: {error}; building with Go instead");
+                    info!(
+                        "no release of {component} {version}: {}; building with Go instead",
+                        error.with_causes()
+                    );
                     refused = Some(error);
                     missing.push(component);
                 }
@@ -185,7 +188,7 @@ async fn obtain_anywhere(
     match go::build(version, &missing, dirs).await {
         Ok(built) => programs.extend(built),
         Err(ClusterError::NoGo) => {
-            let release = refused.map_or_else(|| "not tried".to_owned(), |e| e.to_string());
+            let release = refused.map_or_else(|| "not tried".to_owned(), |e| e.with_causes());
             return Err(ClusterError::NotFound {
                 component,
                 version: version.clone(),

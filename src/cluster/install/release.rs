@@ -37,7 +37,11 @@ pub(super) async fn download(
     blocking(&path, work).await
 }
 
-fn download_kubernetes(version: &Version, component: Component, dirs: &Dirs) -> Result<Program, ClusterError> {
+fn download_kubernetes(
+    version: &Version,
+    component: Component,
+    dirs: &Dirs,
+) -> Result<Program, ClusterError> {
     let base = base_url("KUBEREEL_RELEASE_URL", KUBERNETES);
     let url = format!("{base}/{version}/bin/linux/{}/{component}", architecture());
     let agent = agent();

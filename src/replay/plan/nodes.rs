@@ -10,7 +10,8 @@ pub(super) fn change(before: &Value, after: &Value) -> NodeChange {
     NodeChange {
         labels: differs(old.labels() == new.labels()).then(|| merge_patch(old.labels(), new.labels())),
         taints: differs(old.chosen_taints() == new.chosen_taints()).then(|| new.chosen_taints()),
-        unschedulable: differs(old.is_unschedulable() == new.is_unschedulable()).then(|| new.is_unschedulable()),
+        unschedulable: differs(old.is_unschedulable() == new.is_unschedulable())
+            .then(|| new.is_unschedulable()),
         resources: differs(old.resources() == new.resources())
             .then(|| (new.resources().0.clone(), new.resources().1.clone())),
         ready: differs(old.ready() == new.ready()).then(|| new.ready()),

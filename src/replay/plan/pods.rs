@@ -6,6 +6,15 @@ use super::nodes::merge_patch;
 use crate::hollow::{PodBehaviour, RunEnd};
 use crate::model::{ObjectEvent, PodView, TraceTime};
 
+/// Binding copies the node's topology labels to the pod (`plugin/pkg/admission/podtopologylabels`, v1.37.2): an
+/// outcome, which the target's API server brings about again.
+fn without_topology(mut labels: Value) -> Value {
+    if let Some(labels) = labels.as_object_mut() {
+        labels.retain(|key, _| !key.starts_with("topology.kubernetes.io/"));
+    }
+    labels
+}
+
 /// What the plan remembers of a pod while it reads the trace.
 #[derive(Debug, Clone, Default)]
 pub(super) struct PodTrack {
@@ -63,7 +72,10 @@ impl PodTrack {
         let mut patch = json!({});
         let labels = &pod.0["metadata"]["labels"];
         if *labels != self.labels {
-            patch["metadata"]["labels"] = merge_patch(&self.labels, labels);
+            let changed = without_topology(merge_patch(&self.labels, labels));
+            if changed != json!({}) {
+                patch["metadata"]["labels"] = changed;
+            }
             self.labels = labels.clone();
         }
         let gates = &pod.0["spec"]["schedulingGates"];

@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 use super::Submission;
 use crate::model::{ID_ANNOTATION, PodView};
 
-/// Prefix of the volumes that the ServiceAccount admission plugin injects
+/// Prefix of the volumes that the `ServiceAccount` admission plugin injects
 /// (`plugin/pkg/admission/serviceaccount/admission.go`, v1.37.2, `ServiceAccountVolumeName`).
 const TOKEN_VOLUME: &str = "kube-api-access-";
 

@@ -1,0 +1,43 @@
+# Everything a person or CI runs. `make help` lists the targets.
+
+BASELINE  ?= v1.36.3
+CANDIDATE ?= v1.37.2
+SAMPLE    ?= traces/churn.reel
+KUBEREEL  := target/release/kubereel
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint fmt bench audit programs clean
+
+help: ## this list
+	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: ## compare two real kube-scheduler versions on the shipped recording
+	cargo build --release --locked
+	$(KUBEREEL) cluster install $(CANDIDATE)
+	$(KUBEREEL) cluster install $(BASELINE) --component kube-scheduler
+	$(KUBEREEL) compare $(SAMPLE) --baseline $(BASELINE) --candidate $(CANDIDATE)
+
+test: lint programs ## lints, then all tests, those against the real control plane included
+	cargo test --locked
+
+lint: ## formatting and clippy, warnings denied
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+
+# What the tests run against; minutes on a machine that has never built it, seconds afterwards.
+programs:
+	cargo build --locked
+	target/debug/kubereel cluster install $(CANDIDATE)
+	target/debug/kubereel cluster install $(BASELINE) --component kube-scheduler
+
+fmt: ## format the code
+	cargo fmt
+
+bench: ## benchmarks, with ratios measured in one run
+	cargo bench --locked
+
+audit: ## licences, sources and advisories; needs `cargo deny` and the network
+	cargo deny check
+
+clean: ## remove what was built here; caches of programs stay (`rm -r ~/.cache/kubereel`)
+	cargo clean
