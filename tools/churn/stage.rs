@@ -9,7 +9,7 @@ use kubereel::hollow::{
     Driver, Fleet, HollowRequest, Leases, PodBehaviour, annotated_behaviour, registration,
 };
 use kubereel::k8s::{Answer, Reply, Request, Step as Seen, Submitter, Watcher, send};
-use kubereel::model::{Kind, NODE, ObjectEvent, ObjectKey, POD, Verb};
+use kubereel::model::{Kind, NODE, ObjectEvent, ObjectKey, POD, TraceTime, Verb};
 use kubereel::pace::Clock;
 use kubereel::replay::OWNER_ANNOTATION;
 use serde_json::Value;
@@ -46,7 +46,8 @@ impl Stage {
             ..annotated_behaviour(pod)
         })));
         let (now, stamp) = (clock.clone(), clock.clone());
-        let submitter = Submitter::start(client, LANES, Arc::new(move || stamp.now()));
+        let stamp: Arc<dyn Fn() -> TraceTime + Send + Sync> = Arc::new(move || stamp.now());
+        let submitter = Submitter::start(client, LANES, &stamp);
         let driver = Driver::start(
             fleet.clone(),
             submitter,
