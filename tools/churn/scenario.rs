@@ -187,7 +187,7 @@ mod tests {
     use super::*;
 
     fn told(seed: u64) -> Vec<String> {
-        let steps = script(seed, &crate::nodes::first(24), Duration::from_secs(240));
+        let steps = script(seed, &crate::nodes::first(24), Duration::from_secs(250));
         steps.iter().map(|(due, step)| format!("{due:?} {step}")).collect()
     }
 
@@ -205,7 +205,7 @@ mod tests {
             }
             _ => None,
         };
-        let steps = script(3, &crate::nodes::first(24), Duration::from_secs(240));
+        let steps = script(3, &crate::nodes::first(24), Duration::from_secs(250));
         let mut fates: Vec<String> = steps.iter().filter_map(|(_, step)| lost(step)).collect();
         let all = fates.len();
         fates.sort();
