@@ -36,12 +36,17 @@ pub fn annotated_behaviour(pod: PodView<'_>) -> PodBehaviour {
     let number = |key: &str| pod.0["metadata"]["annotations"][key].as_str()?.parse::<f64>().ok();
     let seconds = |key: &str| number(key).and_then(|s| Duration::try_from_secs_f64(s).ok());
     let exit = number(EXIT_CODE).unwrap_or(0.0);
+    let containers = pod.0["spec"]["containers"].as_array().map_or(&[][..], Vec::as_slice);
+    let ended = |container: &serde_json::Value| {
+        let name = container["name"].as_str().unwrap_or_default().to_owned();
+        ContainerEnd { name, exit_code: exit as i64, restarts: 0 }
+    };
     PodBehaviour {
         start_latency: Duration::from_millis(number(START_MILLIS).unwrap_or(0.0).max(0.0) as u64),
         run: seconds(RUN_SECONDS).map(|after| RunEnd {
             after,
             phase: if exit == 0.0 { Phase::Succeeded } else { Phase::Failed },
-            containers: Vec::new(),
+            containers: containers.iter().map(ended).collect(),
         }),
         termination: Duration::ZERO,
     }
@@ -220,10 +225,12 @@ mod tests {
 
     #[test]
     fn annotations_set_run_time_and_exit() {
-        let pod = serde_json::json!({"metadata": {"annotations": {RUN_SECONDS: "2.5", EXIT_CODE: "3"}}});
+        let pod = serde_json::json!({"metadata": {"annotations": {RUN_SECONDS: "2.5", EXIT_CODE: "3"}},
+            "spec": {"containers": [{"name": "main"}]}});
         let behaviour = annotated_behaviour(PodView(&pod));
         let run = behaviour.run.unwrap();
         assert_eq!((run.after, run.phase), (Duration::from_millis(2_500), Phase::Failed));
+        assert_eq!(run.containers, [ContainerEnd { name: "main".to_owned(), exit_code: 3, restarts: 0 }]);
         assert_eq!(annotated_behaviour(PodView(&serde_json::json!({}))), PodBehaviour::default());
     }
 }
