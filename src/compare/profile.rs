@@ -1,8 +1,11 @@
 use serde_json::{Value, json};
 
-/// Back-off of pods that found no node, seconds: the least that the configuration allows. In lockstep nothing is
-/// submitted while a pod backs off, so waiting longer would change nothing but the time it takes.
-const BACKOFF_SECONDS: u64 = 1;
+/// Back-off of pods that found no node, in seconds: none. The configuration wants a number above 0, and the scheduler
+/// multiplies it by 10⁹ to get nanoseconds in 64 bits (`pkg/scheduler/scheduler.go`, v1.37.2, `New`): 2⁵⁵ seconds are 0,
+/// and 0 disables back-off (`pkg/scheduler/backend/queue/backoff_queue.go`, `getBackoffTime`). With any back-off, pods
+/// that are woken together queue in two groups, by whether their second is over: the order then depends on how fast
+/// the machine is. In lockstep back-off has nothing to protect: a woken pod is tried once and rests again.
+const NO_BACKOFF_SECONDS: u64 = 1 << 55;
 
 /// A `KubeSchedulerConfiguration` under which the scheduler decides the same from the same history: one filter
 /// worker (more race for the order of feasible nodes), every node scored (else a rotating window is), every
@@ -16,8 +19,8 @@ pub fn deterministic(config: Option<&Value>) -> Value {
     config["kind"] = "KubeSchedulerConfiguration".into();
     config["parallelism"] = 1.into();
     config["percentageOfNodesToScore"] = 100.into();
-    config["podInitialBackoffSeconds"] = BACKOFF_SECONDS.into();
-    config["podMaxBackoffSeconds"] = BACKOFF_SECONDS.into();
+    config["podInitialBackoffSeconds"] = NO_BACKOFF_SECONDS.into();
+    config["podMaxBackoffSeconds"] = NO_BACKOFF_SECONDS.into();
     let profiles = config["profiles"].as_array().filter(|p| !p.is_empty()).cloned();
     let profiles = profiles.unwrap_or_else(|| vec![json!({"schedulerName": "default-scheduler"})]);
     config["profiles"] = profiles.into_iter().map(deterministic_profile).collect();
@@ -52,6 +55,7 @@ mod tests {
             "pluginConfig": [{"name": "NodeResourcesFit", "args": {"scoringStrategy": {"type": "MostAllocated"}}}]}]});
         let config = deterministic(Some(&own));
         assert_eq!((&config["parallelism"], &config["percentageOfNodesToScore"]), (&json!(1), &json!(100)));
+        assert_eq!(1_000_000_000u64.wrapping_mul(config["podMaxBackoffSeconds"].as_u64().unwrap()), 0);
         let profile = &config["profiles"][0];
         assert_eq!(profile.get("percentageOfNodesToScore"), None);
         assert_eq!(profile["pluginConfig"][0]["args"]["scoringStrategy"]["type"], "MostAllocated");

@@ -5,17 +5,24 @@ use serde_json::Value;
 
 use super::plan::{Side, order};
 use super::profile::deterministic;
-use crate::cluster::{self, Cluster, ClusterError, ClusterSpec, Dirs, SchedulerSpec, Settings, Version};
+use crate::cluster::{self, Cluster, ClusterError, ClusterSpec, Component, Dirs, SchedulerSpec, Version};
 use crate::diff::{self, Facts};
 use crate::k8s::{ConnectOptions, K8sError, connect};
 use crate::pace::Stop;
 use crate::replay::{self, Mode, Plan, ReplayError, RunOptions};
 use crate::trace::{RunInfo, TraceError};
 
-/// What a replay needs of the controller manager: taints that follow from conditions, evictions that follow from
-/// taints, and the removal of pods whose node is gone. Others would act on objects that the trace brings.
-const CONTROLLERS: &[&str] =
+/// Controllers of an open run: taints that follow from conditions, evictions that follow from taints, the removal of
+/// pods whose node is gone. Others would act on objects that the trace brings.
+const OPEN_CONTROLLERS: &[&str] =
     &["node-lifecycle-controller", "taint-eviction-controller", "pod-garbage-collector-controller"];
+
+/// Controllers of a lockstep run: evictions and removals happen in virtual time there, by the replay itself.
+const LOCKSTEP_CONTROLLERS: &[&str] = &["node-lifecycle-controller"];
+
+/// In lockstep a new node must not be born with a taint that a controller lifts a moment later: waiting pods would be
+/// woken twice, and the second time in the middle of the first.
+const LOCKSTEP_ADMISSION: &str = "--disable-admission-plugins=TaintNodesByCondition";
 
 /// One scheduler to compare.
 #[derive(Debug, Clone)]
@@ -200,10 +207,15 @@ impl CompareSpec {
             Mode::Open { .. } => contender.config.clone(),
         };
         spec.scheduler = SchedulerSpec { config, ..SchedulerSpec::new(contender.version.clone()) };
-        spec.settings = Settings {
-            controllers: CONTROLLERS.iter().map(|c| (*c).to_owned()).collect(),
-            ..Settings::default()
+        let controllers = match self.mode {
+            Mode::Open { .. } => OPEN_CONTROLLERS,
+            Mode::Lockstep => {
+                let arg = vec![LOCKSTEP_ADMISSION.to_owned()];
+                spec.settings.extra_args.insert(Component::ApiServer, arg);
+                LOCKSTEP_CONTROLLERS
+            }
         };
+        spec.settings.controllers = controllers.iter().map(|c| (*c).to_owned()).collect();
         spec
     }
 }

@@ -110,6 +110,8 @@ pub enum ActionKind {
     UpdatePod,
     /// Ask for the deletion of a pod.
     DeletePod,
+    /// End a pod in the place of the taint eviction controller or of pod garbage collection.
+    EvictPod,
     /// A hollow node's pod ended after its run time.
     FinishPod,
     /// A hollow node's pod was taken down after a deletion was asked for.

@@ -11,11 +11,14 @@ use super::world::World;
 use crate::hollow::{Fleet, HollowRequest, Leases, TraceNow, registration};
 use crate::k8s::{Answer, K8sError, PatchType, Request, Submitter};
 use crate::model::{
-    ActionKind, ActionReport, Kind, NODE, NodeView, ObjectKey, POD, ReadyStatus, Record, TraceTime,
+    ActionKind, ActionReport, Kind, NODE, NodeView, ObjectKey, POD, ReadyStatus, Record, Taint, TraceTime,
     is_lifecycle_taint,
 };
 use crate::pace::Clock;
 use crate::trace::Sink;
+
+/// The taint of a cordoned node.
+const CORDON: &str = "node.kubernetes.io/unschedulable";
 
 /// What both modes of a run share: how actions become requests, and how their answers become records.
 #[derive(Clone)]
@@ -97,10 +100,9 @@ impl Engine {
         if let Some(unschedulable) = change.unschedulable {
             patch["spec"]["unschedulable"] = unschedulable.into();
         }
-        if let Some(chosen) = &change.taints {
+        if change.taints.is_some() || change.unschedulable.is_some() {
             let current = self.world.state().nodes.get(&key.name).cloned().unwrap_or_default();
-            let kept = NodeView(&current).taints().into_iter().filter(|t| is_lifecycle_taint(&t.key));
-            patch["spec"]["taints"] = json!(chosen.iter().cloned().chain(kept).collect::<Vec<_>>());
+            patch["spec"]["taints"] = json!(taints_after(NodeView(&current), change));
         }
         let mut requests = Vec::new();
         if patch != json!({}) {
@@ -129,10 +131,18 @@ impl Engine {
                 self.fleet().remove_node(name);
             }
             Action::UpdateNode { name, change: NodeChange { ready: Some(ready), .. } } => {
-                let uid = self.world.state().nodes.get(name).map(|n| n["metadata"]["uid"].clone());
-                match (ready, uid.as_ref().and_then(Value::as_str)) {
-                    (ReadyStatus::True, Some(uid)) => self.leases.add(name, uid),
-                    _ => self.leases.remove(name),
+                let node = self.world.state().nodes.get(name).cloned().unwrap_or_default();
+                match (ready, node["metadata"]["uid"].as_str()) {
+                    (ReadyStatus::True, Some(uid)) => {
+                        self.leases.add(name, uid);
+                        self.fleet().add_node(&node);
+                    }
+                    (ReadyStatus::False, _) => {}
+                    // Nobody hears of this kubelet any more: neither leases nor pod status.
+                    _ => {
+                        self.leases.remove(name);
+                        self.fleet().remove_node(name);
+                    }
                 }
             }
             _ => {}
@@ -192,6 +202,17 @@ impl Engine {
     fn push_report(&self, report: ActionReport) {
         self.sink.push(Record::Action(report));
     }
+}
+
+/// The taints of a node after a change: the chosen ones as recorded, those of the node lifecycle controller as they
+/// are, but that of a cordon, which goes with the cordon in one step. The controller would follow a moment later,
+/// and waiting pods would be woken twice.
+fn taints_after(node: NodeView<'_>, change: &NodeChange) -> Vec<Taint> {
+    let chosen = change.taints.clone().unwrap_or_else(|| node.chosen_taints());
+    let cordoned = change.unschedulable.unwrap_or_else(|| node.is_unschedulable());
+    let kept = node.taints().into_iter().filter(|t| is_lifecycle_taint(&t.key) && t.key != CORDON);
+    let cordon = Taint { key: CORDON.to_owned(), value: String::new(), effect: "NoSchedule".to_owned() };
+    chosen.into_iter().chain(kept).chain(cordoned.then_some(cordon)).collect()
 }
 
 fn merge(kind: &Kind, key: &ObjectKey, subresource: Option<&str>, patch: &Value) -> Request {

@@ -2,7 +2,7 @@
 //! time is virtual here: it jumps from action to action, and what hollow nodes owe their pods (a finish after the
 //! run time, the end of a termination) takes its place in the same order.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -11,17 +11,21 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::engine::{Due, Engine};
+use super::eviction::{Eviction, Evictions, readiness_taint};
 use super::plan::{Action, TimedAction};
 use super::scheduler::{Baseline, Restless, SchedulerProbe, Slack};
 use super::world::WorldState;
 use crate::hollow::Instants;
-use crate::k8s::Answer;
-use crate::model::{ActionKind, TraceTime};
+use crate::k8s::{Answer, PatchType, Request};
+use crate::model::{ActionKind, NodeView, POD, TraceTime};
 use crate::pace::{ManualClock, Stop};
 
 /// How long a step may take to come to rest. Pods wait in the back-off queue for up to
 /// `podMaxBackoffSeconds`, 10 s by default.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// An instant that does not come.
+const NEVER: TraceTime = TraceTime::from_nanos(u64::MAX);
 
 /// Pause between two looks at the scheduler.
 const LOOK_AGAIN: Duration = Duration::from_millis(4);
@@ -38,6 +42,8 @@ pub(super) struct Lockstep {
     pub(super) baseline: Baseline,
     /// What hollow nodes show as wall clock.
     pub(super) wall: StepWall,
+    /// What the control plane will do to pods.
+    pub(super) evictions: RefCell<Evictions>,
     /// By how much preemptions may lag.
     pub(super) slack: Cell<Slack>,
 }
@@ -76,6 +82,7 @@ pub(super) struct Steps {
 enum Next {
     Input(Box<TimedAction>),
     Hollow(TraceTime),
+    Eviction(Box<Eviction>),
 }
 
 impl Lockstep {
@@ -98,6 +105,11 @@ impl Lockstep {
                     self.virtual_time.advance_to(at);
                     self.hollow(at).await
                 }
+                Next::Eviction(eviction) => {
+                    self.virtual_time.advance_to(eviction.at);
+                    self.evict(&eviction).await;
+                    true
+                }
             };
             steps.taken += 1;
             if matters && let Err(reason) = self.rest().await {
@@ -112,13 +124,21 @@ impl Lockstep {
         steps
     }
 
-    /// What comes first in trace time. What hollow nodes owe goes before an input of the same instant.
+    /// What comes first in trace time. At one instant, what hollow nodes owe goes before what the control plane does,
+    /// and that before an input.
     fn next(&self, actions: &mut VecDeque<TimedAction>, end: TraceTime) -> Option<Next> {
-        let owed = self.engine.fleet().next_due().filter(|at| *at <= end);
-        match (owed, actions.front()) {
-            (Some(owed), Some(input)) if owed <= input.at => Some(Next::Hollow(owed)),
-            (Some(owed), None) => Some(Next::Hollow(owed)),
-            _ => actions.pop_front().map(|input| Next::Input(Box::new(input))),
+        let owed = self.engine.fleet().next_due().unwrap_or(NEVER);
+        let evicted = self.evictions.borrow().next_due().unwrap_or(NEVER);
+        let input = actions.front().map_or(NEVER, |input| input.at);
+        let first = owed.min(evicted).min(input);
+        if first > end {
+            None
+        } else if owed == first {
+            Some(Next::Hollow(owed))
+        } else if evicted == first {
+            self.evictions.borrow_mut().pop().map(|eviction| Next::Eviction(Box::new(eviction)))
+        } else {
+            actions.pop_front().map(|input| Next::Input(Box::new(input)))
         }
     }
 
@@ -138,6 +158,45 @@ impl Lockstep {
             }
             self.seen(&timed.action, &answer).await;
         }
+        self.arm_evictions(&timed.action, timed.at);
+    }
+
+    /// A node that turns unhealthy, is tainted or goes away costs its pods their place, later.
+    fn arm_evictions(&self, action: &Action, at: TraceTime) {
+        let mut evictions = self.evictions.borrow_mut();
+        let world = self.engine.world.state();
+        match action {
+            Action::UpdateNode { name, change } if change.ready.is_some() || change.taints.is_some() => {
+                let node = world.nodes.get(name).cloned().unwrap_or_default();
+                let mut taints = NodeView(&node).chosen_taints();
+                taints.extend(readiness_taint(NodeView(&node).ready()));
+                evictions.tainted(name, at, &taints, &world.pods_on(name));
+            }
+            Action::DeleteNode { name } => evictions.orphaned(name, at, &world.pods_on(name)),
+            _ => {}
+        }
+    }
+
+    /// Does what the taint eviction controller or pod garbage collection would: says why, then deletes.
+    async fn evict(&self, eviction: &Eviction) {
+        let engine = &self.engine;
+        let Eviction { at, key, uid, orphaned, .. } = eviction;
+        let due = Due { trace: *at, run: engine.clock.now() };
+        if engine.world.state().pods.get(uid).is_none_or(|pod| pod.deleting || pod.phase.is_terminal()) {
+            return;
+        }
+        let why = serde_json::json!({"metadata": {"uid": uid}, "status": {"conditions": [
+            {"type": "DisruptionTarget", "status": "True", "reason": eviction.reason().to_string()}]}});
+        let grace = orphaned.then_some(0);
+        let requests = [
+            Request::patch(&POD, key, Some("status"), PatchType::Strategic, &why),
+            Request::delete(&POD, key, grace, Some(uid)),
+        ];
+        for request in requests {
+            let Some(answer) = engine.submitter.call(key, request).await else { return };
+            engine.report(ActionKind::EvictPod, key, due, &answer);
+        }
+        engine.world.until(PATIENCE, |w| w.pods.get(uid).is_none_or(|pod| pod.deleting)).await;
     }
 
     /// Waits until the observer has seen what the answer says.
@@ -219,7 +278,7 @@ impl Lockstep {
                     match view.restless(&world, &self.scheduler, &self.baseline, slack) {
                         None => return,
                         Some(Restless::Preempting) if lagging == LAG_LOOKS => {
-                            self.slack.set(view.lag(&world))
+                            self.slack.set(view.lag(&world));
                         }
                         Some(Restless::Preempting) => lagging += 1,
                         Some(other) => {

@@ -1,6 +1,7 @@
 //! A reel played against a live scheduler: a pure plan, then a run that records itself into a reel.
 
 mod engine;
+mod eviction;
 mod lockstep;
 mod open;
 mod plan;

@@ -1,4 +1,4 @@
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
@@ -251,6 +251,7 @@ impl Stage {
             scheduler: "default-scheduler".to_owned(),
             baseline: Baseline::new(view.counts(), counts),
             wall: StepWall::before(self.engine.wall()),
+            evictions: RefCell::default(),
             slack: Cell::new(lag),
         })
     }

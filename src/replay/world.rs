@@ -17,6 +17,7 @@ pub(super) struct PodNow {
     /// `PodScheduled` is False: tried in vain, or gated.
     pub(super) marked: bool,
     pub(super) scheduler: String,
+    pub(super) object: Arc<Value>,
 }
 
 impl PodNow {
@@ -73,6 +74,7 @@ impl WorldState {
             deleting: pod.is_deleting(),
             marked: pod.is_marked_unschedulable(),
             scheduler: pod.scheduler_name().to_owned(),
+            object: event.object.clone(),
         };
         let preempted = now.deleting && pod.disruption() == Some(DisruptionReason::PreemptionByScheduler);
         let before = self.pods.get(&event.uid);
@@ -123,6 +125,12 @@ impl WorldState {
     /// Whether the observer has seen this version of a node.
     pub(super) fn has_seen_node(&self, rv: u64) -> bool {
         self.nodes_rv >= rv
+    }
+
+    /// The pods that a node runs.
+    pub(super) fn pods_on(&self, node: &str) -> Vec<Arc<Value>> {
+        let here = |p: &&PodNow| p.node.as_deref() == Some(node) && !p.phase.is_terminal() && !p.deleting;
+        self.pods.values().filter(here).map(|p| p.object.clone()).collect()
     }
 
     /// Pods that wait for a scheduler of this name.

@@ -44,7 +44,7 @@ pub fn workloads(nodes: u64) -> Vec<Value> {
     vec![
         Template::new("node-agent", "100m", "128Mi").priority("high").starts_after(150).daemon_set("ops"),
         Template::new("frontend", "1", "2Gi")
-            .spread(ZONE, 1, true)
+            .spread(ZONE, 1, false)
             .spread(HOST, 2, false)
             .starts_after(600)
             .deployment("shop", of(14)),
@@ -55,7 +55,7 @@ pub fn workloads(nodes: u64) -> Vec<Value> {
             .deployment("shop", of(8)),
         Template::new("search", "2", "8Gi").on(TYPE, "m16").starts_after(900).deployment("shop", of(6)),
         Template::new("api", "1", "2Gi")
-            .spread(ZONE, 1, true)
+            .spread(ZONE, 1, false)
             .rather_on(TYPE, "m16")
             .starts_after(500)
             .deployment("pay", of(9)),
