@@ -5,53 +5,7 @@ mod support;
 
 use std::fs;
 
-use serde_json::Value;
-use support::{OLDER, Sandbox, Script, VERSION};
-
-/// The recording of a production-like cluster that the repository ships.
-const SAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/traces/churn.reel");
-
-/// Agreement on the exact node between these groups of runs: decisions alike, decisions compared.
-fn exact(report: &Value, pairs: &str) -> (u64, u64) {
-    let ladder = report["decisions"]["ladder"].as_array().unwrap();
-    let agreement = &ladder.iter().find(|entry| entry["rung"] == "exact-node").unwrap()[pairs];
-    (agreement["agree"].as_u64().unwrap(), agreement["pairs"].as_u64().unwrap())
-}
-
-#[test]
-fn two_versions_each_repeat_their_own_decisions_on_the_sample() {
-    let sandbox = Sandbox::new();
-    let ran = sandbox.run(&[
-        "compare",
-        SAMPLE,
-        "--baseline",
-        OLDER,
-        "--candidate",
-        VERSION,
-        "--mode",
-        "lockstep",
-        "--runs",
-        "2",
-        "--keep",
-        "runs",
-        "--format",
-        "json",
-    ]);
-    assert!(matches!(ran.code, Some(0 | 4)), "{:?}\n{}\n{}", ran.code, ran.out, ran.err);
-    let report = ran.json();
-    assert_eq!(report["problems"], serde_json::json!([]), "{}", ran.err);
-    for side in ["within_baseline", "within_candidate"] {
-        let (alike, compared) = exact(&report, side);
-        assert!(compared > 300, "{side}: only {compared} pods");
-        assert_eq!(alike, compared, "{side} does not repeat itself: {}", report["unstable"]);
-    }
-    for run in ["baseline-1", "baseline-2", "candidate-1", "candidate-2"] {
-        sandbox.ok(&["trace", "info", &format!("runs/{run}.reel")]);
-    }
-    // What compare said of the pair is what diff says of the files.
-    let diff = sandbox.run(&["diff", "runs/baseline-1.reel", "runs/candidate-1.reel", "--format", "json"]);
-    assert_eq!(diff.code, ran.code, "{}", diff.err);
-}
+use support::{Sandbox, Script, VERSION, exact};
 
 #[test]
 fn a_scheduler_that_packs_is_told_from_one_that_spreads() {

@@ -141,7 +141,9 @@ fn table(facts: &Facts, summary: &RunSummary, left: &Left, out: &Path) -> String
         ),
         format!("warm-up    {} pods placed before the play", c.warm_up),
     ];
-    lines.extend(late.late.as_ref().map(|l| {
+    // In lockstep an action is due when its turn comes: it cannot be late.
+    let paced = late.late.as_ref().filter(|_| facts.run.is_paced());
+    lines.extend(paced.map(|l| {
         format!("lateness   p50 {:.1?}, p99 {:.1?}, max {:.1?} over {} actions", l.p50, l.p99, l.max, l.n)
     }));
     if !late.failed.is_empty() {
@@ -173,7 +175,7 @@ fn json(facts: &Facts, summary: &RunSummary, left: &Left) -> anyhow::Result<Stri
         "schema": "kubereel.dev/run/v1",
         "pods": {"submitted": c.pods, "bound": c.bound, "never_bound": c.never_bound, "succeeded": c.succeeded,
                  "failed": c.failed, "deleted": c.deleted, "preempted": c.preempted, "warm_up": c.warm_up},
-        "lateness_ms": late.late.as_ref().map(|l| serde_json::json!(
+        "lateness_ms": late.late.as_ref().filter(|_| facts.run.is_paced()).map(|l| serde_json::json!(
             {"n": l.n, "p50": ms(l.p50), "p99": ms(l.p99), "max": ms(l.max)})),
         "refused": late.failed,
         "restless_steps": summary.restless,

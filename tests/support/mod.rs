@@ -168,3 +168,10 @@ pub fn pod(name: &str, cpu: &str) -> Value {
             {"name": "c", "image": "none", "resources": {"requests": {"cpu": cpu, "memory": "64Mi"}}}]},
         "status": {"phase": "Pending"}})
 }
+
+/// Agreement on the exact node between these groups of runs: decisions alike, decisions compared.
+pub fn exact(report: &Value, pairs: &str) -> (u64, u64) {
+    let ladder = report["decisions"]["ladder"].as_array().unwrap();
+    let agreement = &ladder.iter().find(|entry| entry["rung"] == "exact-node").unwrap()[pairs];
+    (agreement["agree"].as_u64().unwrap(), agreement["pairs"].as_u64().unwrap())
+}

@@ -1,0 +1,102 @@
+//! The shipped recording of a production-like cluster, against the real control plane.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use serde_json::Value;
+use support::{OLDER, Sandbox, VERSION, exact};
+
+const SAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/traces/churn.reel");
+
+/// What an open run needs of the controller manager.
+const CONTROLLERS: &str =
+    "node-lifecycle-controller,taint-eviction-controller,pod-garbage-collector-controller";
+
+#[test]
+fn two_versions_each_repeat_their_own_decisions() {
+    let sandbox = Sandbox::new();
+    let ran = sandbox.run(&[
+        "compare",
+        SAMPLE,
+        "--baseline",
+        OLDER,
+        "--candidate",
+        VERSION,
+        "--mode",
+        "lockstep",
+        "--runs",
+        "2",
+        "--keep",
+        "runs",
+        "--format",
+        "json",
+    ]);
+    assert!(matches!(ran.code, Some(0 | 4)), "{:?}\n{}\n{}", ran.code, ran.out, ran.err);
+    let report = ran.json();
+    assert_eq!(report["problems"], serde_json::json!([]), "{}", ran.err);
+    for side in ["within_baseline", "within_candidate"] {
+        let (alike, compared) = exact(&report, side);
+        assert!(compared > 300, "{side}: only {compared} pods");
+        assert_eq!(alike, compared, "{side} does not repeat itself: {}", report["unstable"]);
+    }
+    for run in ["baseline-1", "baseline-2", "candidate-1", "candidate-2"] {
+        sandbox.ok(&["trace", "info", &format!("runs/{run}.reel")]);
+    }
+    // What compare says of a pair of runs is what diff says of their files.
+    let diff = sandbox.run(&["diff", "runs/baseline-1.reel", "runs/candidate-1.reel"]);
+    assert_eq!(diff.code, ran.code, "{}", diff.err);
+}
+
+/// Plays the sample in open mode and gives the summary.
+fn open_mode(speed: &str) -> Value {
+    let sandbox = Sandbox::new();
+    sandbox.ok(&[
+        "cluster",
+        "up",
+        "--name",
+        "lab",
+        "--detach",
+        "--version",
+        VERSION,
+        "--controllers",
+        CONTROLLERS,
+    ]);
+    let ran = sandbox.ok(&[
+        "replay",
+        SAMPLE,
+        "--cluster",
+        "lab",
+        "--speed",
+        speed,
+        "--out",
+        "run.reel",
+        "--format",
+        "json",
+    ]);
+    let info = sandbox.ok(&["trace", "info", "run.reel", "--format", "json"]).json();
+    assert_eq!(info["state"], "sealed");
+    assert_eq!(info["header"]["run"]["speed"], speed.trim_end_matches('x').parse::<f64>().unwrap());
+    ran.json()
+}
+
+#[track_caller]
+fn is_whole(run: &Value) {
+    let count = |name: &str| run["pods"][name].as_u64().unwrap();
+    assert_eq!(run["complete"], true, "{run}");
+    assert!(count("submitted") > 450 && count("bound") > 300, "{run}");
+    assert!(count("succeeded") > 100 && count("failed") > 0 && count("deleted") > 100, "{run}");
+    let late = &run["lateness_ms"];
+    assert!(late["n"].as_u64().unwrap() > 1_000, "{run}");
+    let ms = |name: &str| late[name].as_f64().unwrap();
+    assert!(ms("p50") <= ms("p99") && ms("p99") <= ms("max"), "{run}");
+}
+
+#[test]
+fn open_mode_plays_the_sample_at_recorded_speed() {
+    is_whole(&open_mode("1x"));
+}
+
+#[test]
+fn open_mode_plays_the_sample_ten_times_faster() {
+    is_whole(&open_mode("10x"));
+}
