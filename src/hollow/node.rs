@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 
 use super::status::stamp;
+use crate::model::{NodeView, ReadyStatus};
 
 /// A hollow node made up from numbers, for fleets without a trace.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -36,10 +37,10 @@ impl NodeShape {
 }
 
 /// What is posted to register a node: the given object with its identity removed, the given annotations added and
-/// the conditions of a healthy kubelet. Taints of the node lifecycle controller are not carried over: it sets them
+/// the conditions of a kubelet without pressure, Ready unless the object says otherwise. Taints of the node lifecycle controller are not carried over: it sets them
 /// again from the conditions.
 pub fn registration(object: &Value, annotations: &BTreeMap<String, String>, now: DateTime<Utc>) -> Value {
-    let view = crate::model::NodeView(object);
+    let view = NodeView(object);
     let mut metadata = json!({"name": view.name(), "labels": view.labels(), "annotations": {}});
     for (key, value) in annotations {
         metadata["annotations"][key] = value.as_str().into();
@@ -48,7 +49,7 @@ pub fn registration(object: &Value, annotations: &BTreeMap<String, String>, now:
     spec.remove("configSource");
     spec.insert("taints".to_owned(), json!(view.chosen_taints()));
     let mut status = object["status"].as_object().cloned().unwrap_or_default();
-    status.insert("conditions".to_owned(), json!(healthy_conditions(now)));
+    status.insert("conditions".to_owned(), json!(conditions(view, now)));
     status.entry("addresses").or_insert_with(|| {
         json!([{"type": "InternalIP", "address": "10.255.0.1"}, {"type": "Hostname", "address": view.name()}])
     });
@@ -56,22 +57,26 @@ pub fn registration(object: &Value, annotations: &BTreeMap<String, String>, now:
     json!({"apiVersion": "v1", "kind": "Node", "metadata": metadata, "spec": spec, "status": status})
 }
 
-/// The conditions of a healthy kubelet (`pkg/kubelet/nodestatus/setters.go`, v1.37.2).
-fn healthy_conditions(now: DateTime<Utc>) -> Vec<Value> {
+/// The conditions of a kubelet without pressure (`pkg/kubelet/nodestatus/setters.go`, v1.37.2).
+fn conditions(node: NodeView<'_>, now: DateTime<Utc>) -> Vec<Value> {
+    let (ready, why) = match (node.has_ready_condition(), node.ready()) {
+        (false, _) | (true, ReadyStatus::True) => ("True", "KubeletReady"),
+        (true, ReadyStatus::False) => ("False", "KubeletNotReady"),
+        (true, ReadyStatus::Unknown) => ("Unknown", "NodeStatusUnknown"),
+    };
     let time = stamp(now);
     let condition = |kind: &str, status: &str, reason: &str| json!({"type": kind, "status": status, "reason": reason, "lastHeartbeatTime": time, "lastTransitionTime": time});
     vec![
         condition("MemoryPressure", "False", "KubeletHasSufficientMemory"),
         condition("DiskPressure", "False", "KubeletHasNoDiskPressure"),
         condition("PIDPressure", "False", "KubeletHasSufficientPID"),
-        condition("Ready", "True", "KubeletReady"),
+        condition("Ready", ready, why),
     ]
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{NodeView, ReadyStatus};
 
     #[test]
     fn a_registration_keeps_what_schedules_and_drops_what_identifies() {
@@ -89,7 +94,9 @@ mod tests {
         let view = NodeView(&node);
         assert!(view.is_unschedulable());
         assert_eq!(view.taints().len(), 1);
-        assert_eq!(view.ready(), ReadyStatus::True);
+        assert_eq!(view.ready(), ReadyStatus::Unknown, "as recorded");
+        let fresh = NodeShape { name: "n2".into(), ..NodeShape::default() }.to_object();
+        assert_eq!(NodeView(&registration(&fresh, &own, DateTime::UNIX_EPOCH)).ready(), ReadyStatus::True);
         assert_eq!(view.resources().1["cpu"], "4");
     }
 }

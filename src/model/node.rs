@@ -79,11 +79,18 @@ impl<'a> NodeView<'a> {
             .any(|t| is_lifecycle_taint(&t.key) && t.key != "node.kubernetes.io/unschedulable")
     }
 
+    /// Whether there is a `Ready` condition at all.
+    pub fn has_ready_condition(self) -> bool {
+        self.ready_condition().is_some()
+    }
+
+    fn ready_condition(self) -> Option<&'a Value> {
+        self.0["status"]["conditions"].as_array()?.iter().find(|c| c["type"] == "Ready")
+    }
+
     /// The `Ready` condition; a node that never reported is Unknown.
     pub fn ready(self) -> ReadyStatus {
-        let conditions = self.0["status"]["conditions"].as_array().map_or(&[][..], Vec::as_slice);
-        let ready = conditions.iter().find(|c| c["type"] == "Ready");
-        match ready.and_then(|c| c["status"].as_str()) {
+        match self.ready_condition().and_then(|c| c["status"].as_str()) {
             Some("True") => ReadyStatus::True,
             Some("False") => ReadyStatus::False,
             _ => ReadyStatus::Unknown,

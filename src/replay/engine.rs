@@ -157,6 +157,7 @@ impl Engine {
         };
         if kind == ActionKind::CreateNode
             && let Ok(reply) = &answer.result
+            && NodeView(&reply.body).ready() != ReadyStatus::Unknown
         {
             self.leases.add(&key.name, reply.body["metadata"]["uid"].as_str().unwrap_or_default());
         }
