@@ -79,7 +79,7 @@ pub enum CompareError {
     #[error(transparent)]
     K8s(#[from] K8sError),
     /// A run could not be made.
-    #[error("{side} run {run}: {source}", side = side.as_str(), run = run + 1)]
+    #[error("{side} run {run}", side = side.as_str(), run = run + 1)]
     Replay {
         /// Whose run.
         side: Side,
@@ -92,7 +92,7 @@ pub enum CompareError {
     #[error(transparent)]
     Trace(#[from] TraceError),
     /// The folder for the reels cannot be made.
-    #[error("{path}: cannot be made: {source}", path = path.display())]
+    #[error("{path}: cannot be made", path = path.display())]
     Keep {
         /// The folder.
         path: PathBuf,

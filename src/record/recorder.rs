@@ -22,7 +22,7 @@ pub type Tap = Arc<dyn Fn(&ObjectEvent) + Send + Sync>;
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
     /// Pods or nodes cannot be listed.
-    #[error("cannot record {kind}: {source}; the recorder needs to get, list and watch it in all namespaces")]
+    #[error("cannot record {kind}; the recorder needs to get, list and watch it in all namespaces")]
     Required {
         /// The kind.
         kind: String,

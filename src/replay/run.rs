@@ -115,7 +115,7 @@ pub enum ReplayError {
         patience: Duration,
     },
     /// A request of the warm-up was refused.
-    #[error("warm-up: {what}: {source}")]
+    #[error("warm-up: {what} could not be made")]
     WarmUp {
         /// The object.
         what: String,

@@ -151,6 +151,9 @@ impl Builder {
             let (id, behaviour) = track.behaviour(None);
             self.plan.behaviours.insert(id, behaviour);
         }
+        // Namespaces before what lives in them, classes before what names them; kinds are watched side by side, so
+        // the order in the file says nothing.
+        self.plan.context.sort_by_key(|timed| context::rank(&timed.action));
         let origin = self.plan.origin;
         let waiting = self.waiting.into_iter().map(|action| TimedAction { at: origin, action });
         self.plan.actions = waiting.chain(self.plan.actions).collect();

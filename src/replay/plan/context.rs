@@ -58,6 +58,12 @@ pub(super) fn action(event: &ObjectEvent, left: &mut Left) -> Option<Action> {
     })
 }
 
+/// Position of a context action among those of the initial state: the order of [`CONTEXT_KINDS`].
+pub(super) fn rank(action: &Action) -> usize {
+    let kind = action.key().kind;
+    CONTEXT_KINDS.iter().position(|k| k.name() == kind).unwrap_or(CONTEXT_KINDS.len())
+}
+
 fn pick(object: &Value, fields: &[&str]) -> Value {
     let kept = fields.iter().filter_map(|f| object.get(*f).map(|v| ((*f).to_owned(), v.clone())));
     Value::Object(kept.collect())

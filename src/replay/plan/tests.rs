@@ -167,12 +167,14 @@ fn context_is_made_first_and_owners_are_left_alone() {
     };
     let plan = plan(vec![
         event(10, Verb::Initial, object("scheduling.k8s.io/v1", "PriorityClass", "high")),
+        event(20, Verb::Initial, object("v1", "Namespace", "n")),
         event(10, Verb::Initial, object("scheduling.k8s.io/v1", "PriorityClass", "system-node-critical")),
         event(10, Verb::Initial, object("apps/v1", "ReplicaSet", "rs")),
         event(10, Verb::Initial, object("v1", "PersistentVolume", "pv")),
         event(500, Verb::Added, object("v1", "Service", "web")),
     ]);
-    assert_eq!(plan.context.len(), 1);
+    let first: Vec<_> = plan.context.iter().map(|t| t.action.key().kind).collect();
+    assert_eq!(first, ["Namespace", "PriorityClass.scheduling.k8s.io"], "whatever came first");
     assert_eq!(kinds(&plan), [(500, ActionKind::CreateContext)]);
     let Action::CreateContext { object, .. } = &plan.actions[0].action else { panic!() };
     assert_eq!(object["spec"], json!({"clusterIP": "None", "selector": {"app": "a"}}));
