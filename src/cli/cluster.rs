@@ -1,5 +1,4 @@
 //! `kubereel cluster`: a local control plane.
-#![expect(clippy::print_stdout, reason = "the command line prints")]
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -7,13 +6,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use comfy_table::{Table, presets};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::sleep;
 use tracing::warn;
 
-use super::Outcome;
+use super::args::Format;
+use super::signals::interrupted;
+use super::{Outcome, output};
 use crate::cluster::{
     self, Cluster, ClusterInfo, ClusterSpec, Component, Dirs, SchedulerSpec, Settings, Source, Version,
 };
@@ -107,17 +107,11 @@ struct DownArgs {
     all: bool,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum ListFormat {
-    Table,
-    Json,
-}
-
 #[derive(Debug, Args)]
 struct ListArgs {
     /// How to print.
     #[arg(long, value_enum, default_value = "table")]
-    format: ListFormat,
+    format: Format,
 }
 
 #[derive(Debug, Args)]
@@ -187,10 +181,10 @@ async fn install(args: InstallArgs, dirs: &Dirs) -> anyhow::Result<Outcome> {
     for version in &args.versions {
         let installed = tokio::select! {
             installed = cluster::install(version, &components, &args.from, dirs) => installed?,
-            signal = interrupted() => bail!("interrupted by {}", signal?),
+            signal = interrupted() => bail!("interrupted by {signal}"),
         };
         for program in installed {
-            println!("{}", program.path.display());
+            output::print(&program.path.display().to_string())?;
         }
     }
     Ok(Outcome::Done)
@@ -232,16 +226,20 @@ async fn up(args: UpArgs, dirs: Dirs) -> anyhow::Result<Outcome> {
     // Dropping the unfinished start takes down what it had started.
     let cluster = tokio::select! {
         cluster = cluster::up(&spec) => cluster?,
-        signal = interrupted() => bail!("interrupted by {} while starting", signal?),
+        signal = interrupted() => bail!("interrupted by {signal} while starting"),
     };
     let path = cluster.kubeconfig();
-    println!("cluster {} is ready; to use it:\nexport KUBECONFIG={}", cluster.name(), path.display());
+    output::print(&format!(
+        "cluster {} is ready; to use it:\nexport KUBECONFIG={}",
+        cluster.name(),
+        path.display()
+    ))?;
     if spec.detach {
         return Ok(Outcome::Done);
     }
-    println!("Ctrl-C takes it down");
+    output::print("Ctrl-C takes it down")?;
     tokio::select! {
-        signal = interrupted() => { signal?; }
+        _ = interrupted() => {}
         dead = ended(&cluster) => {
             if !cluster.exists() {
                 return Ok(Outcome::Done);
@@ -256,17 +254,6 @@ async fn up(args: UpArgs, dirs: Dirs) -> anyhow::Result<Outcome> {
 }
 
 /// Ctrl-C or SIGTERM.
-async fn interrupted() -> anyhow::Result<&'static str> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut hangup = signal(SignalKind::hangup())?;
-    tokio::select! {
-        _ = interrupt.recv() => Ok("SIGINT"),
-        _ = terminate.recv() => Ok("SIGTERM"),
-        _ = hangup.recv() => Ok("SIGHUP"),
-    }
-}
-
 async fn ended(cluster: &Cluster) -> Component {
     loop {
         if let Some(&dead) = cluster.dead().first() {
@@ -285,7 +272,7 @@ async fn down(args: DownArgs, dirs: &Dirs) -> anyhow::Result<Outcome> {
     let mut outcome = Outcome::Done;
     for name in names {
         match cluster::remove(&name, dirs).await {
-            Ok(()) => println!("cluster {name} is down"),
+            Ok(()) => output::print(&format!("cluster {name} is down"))?,
             Err(error) if args.all => {
                 warn!("{:#}", anyhow::Error::new(error));
                 outcome = Outcome::Failed;
@@ -313,8 +300,8 @@ fn chosen(name: Option<String>, dirs: &Dirs) -> anyhow::Result<String> {
 fn list(args: &ListArgs, dirs: &Dirs) -> anyhow::Result<Outcome> {
     let clusters = cluster::list(dirs)?;
     match args.format {
-        ListFormat::Json => println!("{}", serde_json::to_string_pretty(&clusters)?),
-        ListFormat::Table => println!("{}", table(&clusters)),
+        Format::Json => output::print(&serde_json::to_string_pretty(&clusters)?)?,
+        Format::Table => output::print(&table(&clusters).to_string())?,
     }
     Ok(Outcome::Done)
 }
@@ -359,12 +346,11 @@ fn age(seconds: u64) -> String {
 fn kubeconfig(args: KubeconfigArgs, dirs: &Dirs) -> anyhow::Result<Outcome> {
     let path = cluster::open(&chosen(args.name, dirs)?, dirs)?.kubeconfig();
     if args.raw {
-        print!(
-            "{}",
-            std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?
-        );
+        let text =
+            std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        output::print(&text)?;
     } else {
-        println!("{}", path.display());
+        output::print(&path.display().to_string())?;
     }
     Ok(Outcome::Done)
 }
@@ -379,9 +365,9 @@ fn logs(args: LogsArgs, dirs: &Dirs) -> anyhow::Result<Outcome> {
     let components = component.map_or_else(|| Component::ALL.to_vec(), |c| vec![c]);
     for component in &components {
         if components.len() > 1 {
-            println!("==> {component} <==");
+            output::print(&format!("==> {component} <=="))?;
         }
-        println!("{}", cluster::tail(&cluster.log(*component), args.tail)?);
+        output::print(&cluster::tail(&cluster.log(*component), args.tail)?)?;
     }
     Ok(Outcome::Done)
 }

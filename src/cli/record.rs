@@ -87,7 +87,7 @@ async fn until_the_end(sink: &Sink, duration: Option<Duration>) {
         }
     };
     tokio::select! {
-        () = interrupted() => {}
+        _ = interrupted() => {}
         () = tokio::time::sleep(duration.unwrap_or(Duration::MAX)) => {}
         () = watch => {}
     }

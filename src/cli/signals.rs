@@ -1,18 +1,27 @@
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Waits for Ctrl-C or SIGTERM.
-pub(super) async fn interrupted() {
-    let terminate = async {
-        match signal(SignalKind::terminate()) {
-            Ok(mut terminate) => {
-                terminate.recv().await;
-            }
-            // Without a handler the signal ends the process anyway.
-            Err(_) => std::future::pending().await,
-        }
-    };
+/// Waits for Ctrl-C, SIGTERM or SIGHUP and names it.
+pub(super) async fn interrupted() -> &'static str {
     tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        () = terminate => {}
+        () = received(SignalKind::interrupt()) => "SIGINT",
+        () = received(SignalKind::terminate()) => "SIGTERM",
+        () = received(SignalKind::hangup()) => "SIGHUP",
+    }
+}
+
+async fn received(kind: SignalKind) {
+    match signal(kind) {
+        Ok(mut stream) => wait(&mut stream).await,
+        // Without a handler the signal ends the process by itself.
+        Err(error) => {
+            tracing::warn!("cannot listen for signals: {error}");
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+async fn wait(stream: &mut Signal) {
+    if stream.recv().await.is_none() {
+        std::future::pending::<()>().await;
     }
 }
