@@ -58,3 +58,49 @@ fn open_mode_plays_every_input_at_both_speeds_and_states_its_lateness() {
         sandbox.ok(&["clean", "--cluster", "lab"]);
     }
 }
+
+#[test]
+fn a_target_in_use_is_refused_until_it_is_cleaned() {
+    let sandbox = Sandbox::new();
+    Script::new(2).pod(200, "web-0", "100m").write(&sandbox.path("t.reel"));
+    lab(&sandbox);
+    let args = ["replay", "t.reel", "--cluster", "lab", "--speed", "10x", "--out"];
+    let first = sandbox.ok(&[&args[..], &["a.reel", "--format", "json"]].concat()).json();
+    let again = sandbox.run(&[&args[..], &["b.reel"]].concat());
+    assert_eq!(again.code, Some(1));
+    assert!(again.err.contains("earlier replay") && again.err.contains("kubereel clean"), "{}", again.err);
+    assert!(!sandbox.path("b.reel").exists());
+    let other = sandbox.ok(&["clean", "--cluster", "lab", "--run", "another"]);
+    assert!(other.out.contains("removed 0 pods and 0 nodes"), "{}", other.out);
+    let clean = sandbox.ok(&["clean", "--cluster", "lab", "--run", first["id"].as_str().unwrap()]);
+    assert!(clean.out.contains("removed 1 pods and 2 nodes"), "{}", clean.out);
+    sandbox.ok(&[&args[..], &["b.reel"]].concat());
+}
+
+#[test]
+fn a_stopped_replay_seals_its_reel_and_says_that_it_is_not_whole() {
+    let sandbox = Sandbox::new();
+    let mut script = Script::new(2);
+    script.pod(200, "web-0", "100m").pod(120_000, "web-1", "100m");
+    script.write(&sandbox.path("t.reel"));
+    lab(&sandbox);
+    let mut replay = sandbox
+        .command(&["replay", "t.reel", "--cluster", "lab", "--out", "run.reel"])
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    // The first pod is in: the play has begun.
+    let running = || {
+        let cat = sandbox.run(&["trace", "cat", "run.reel"]);
+        cat.out.contains("\"record\":\"phase\"") && cat.out.contains("web-0")
+    };
+    while !running() {
+        assert!(replay.try_wait().unwrap().is_none(), "it ended by itself");
+        std::thread::sleep(std::time::Duration::from_millis(200));
+    }
+    let pid = replay.id().to_string();
+    assert!(std::process::Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    assert_eq!(replay.wait().unwrap().code(), Some(3));
+    let info = sandbox.ok(&["trace", "info", "run.reel", "--format", "json"]).json();
+    assert_eq!(info["state"], "sealed");
+}

@@ -7,7 +7,8 @@ use serde_json::Value;
 
 use super::args::{Format, parse_duration, parse_speed};
 use super::diff::{FailOn, render};
-use super::replay::{ModeArg, read_plan, stop_on_signal};
+use super::replay::{ModeArg, read_plan};
+use super::signals::stoppable;
 use super::{Outcome, output};
 use crate::cluster::{Dirs, Version};
 use crate::compare::{CompareSpec, Contender, RunReel, Side, compare};
@@ -82,7 +83,7 @@ pub(super) async fn run(args: CompareArgs) -> anyhow::Result<Outcome> {
         source,
         dirs: Dirs::from_env()?,
     };
-    let reels = compare(&spec, &plan, &stop_on_signal()).await?;
+    let reels = stoppable(async |stop| Ok(compare(&spec, &plan, &stop).await?)).await?;
     let (baseline, candidate) = (of(&reels, Side::Baseline), of(&reels, Side::Candidate));
     let policy = Policy { fail_on: args.fail_on.into(), ..Policy::default() };
     let groups = judge(&baseline, &candidate, &policy);

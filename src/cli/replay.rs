@@ -5,11 +5,10 @@ use anyhow::Context;
 use clap::{Args, ValueEnum};
 
 use super::args::{ConnectArgs, Format, parse_duration, parse_speed};
-use super::signals::interrupted;
+use super::signals::stoppable;
 use super::{Outcome, output};
 use crate::diff::{self, Facts};
 use crate::k8s::connect;
-use crate::pace::Stop;
 use crate::replay::{self, Left, Mode, Plan, RunOptions, RunSummary};
 use crate::trace::{Reader, RunInfo, digest_of};
 
@@ -90,8 +89,9 @@ pub(super) async fn run(args: ReplayArgs) -> anyhow::Result<Outcome> {
         scheduler_version: chosen.scheduler_version,
     };
     let left = plan.left.clone();
-    let stop = stop_on_signal();
-    let summary = replay::run(&target, &chosen.connect, plan, &options, &stop).await?;
+    let summary =
+        stoppable(async |stop| Ok(replay::run(&target, &chosen.connect, plan, &options, &stop).await?))
+            .await?;
     let facts = diff::load(&args.out)?;
     let text = match args.format {
         Format::Table => table(&facts, &summary, &left, &args.out),
@@ -116,18 +116,6 @@ pub(super) fn read_plan(path: &Path) -> anyhow::Result<(Plan, RunInfo)> {
         tracing::info!("left out: {count} {reason}");
     }
     Ok((plan, source))
-}
-
-/// A flag that Ctrl-C and SIGTERM raise. A second signal ends the process at once.
-pub(super) fn stop_on_signal() -> Stop {
-    let stop = Stop::default();
-    let raised = stop.clone();
-    tokio::spawn(async move {
-        interrupted().await;
-        tracing::warn!("stopping; the reel is being sealed (again to end at once)");
-        raised.stop();
-    });
-    stop
 }
 
 fn table(facts: &Facts, summary: &RunSummary, left: &Left, out: &Path) -> String {
@@ -164,6 +152,8 @@ fn table(facts: &Facts, summary: &RunSummary, left: &Left, out: &Path) -> String
         lines.push(format!("left out   {n} {reason}"));
     }
     lines.push(format!("reel       {}", out.display()));
+    lines
+        .push(format!("target     keeps nodes and pods; `kubereel clean --run {}` removes them", summary.id));
     lines.join("\n")
 }
 
@@ -178,6 +168,7 @@ fn json(facts: &Facts, summary: &RunSummary, left: &Left) -> anyhow::Result<Stri
         "lateness_ms": late.late.as_ref().filter(|_| facts.run.is_paced()).map(|l| serde_json::json!(
             {"n": l.n, "p50": ms(l.p50), "p99": ms(l.p99), "max": ms(l.max)})),
         "refused": late.failed,
+        "id": summary.id,
         "restless_steps": summary.restless,
         "complete": summary.complete,
         "gaps": summary.reel.gaps,

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::plan::{Action, NodeChange};
 use super::target::RUN_ANNOTATION;
-use super::world::World;
+use super::world::{Whereabouts, World};
 use crate::hollow::{Fleet, HollowRequest, Leases, TraceNow, registration};
 use crate::k8s::{Answer, K8sError, PatchType, Request, Submitter};
 use crate::model::{
@@ -77,18 +77,30 @@ impl Engine {
                 vec![Request::create(&POD, &object)]
             }
             Action::UpdatePod { id, key, patch } => {
-                let uid = self.world.state().uid_of(id).map(str::to_owned);
-                let with_uid = |uid: String| {
+                let with_uid = |uid: Option<String>| {
                     let mut patch = patch.clone();
-                    patch["metadata"]["uid"] = uid.into();
+                    if let Some(uid) = uid {
+                        patch["metadata"]["uid"] = uid.into();
+                    }
                     merge(&POD, key, None, &patch)
                 };
-                uid.map(with_uid).into_iter().collect()
+                self.addressee(id).map(with_uid).into_iter().collect()
             }
             Action::DeletePod { id, key, grace } => {
-                let uid = self.world.state().uid_of(id).map(str::to_owned);
-                uid.map(|uid| Request::delete(&POD, key, *grace, Some(&uid))).into_iter().collect()
+                let delete = |uid: Option<String>| Request::delete(&POD, key, *grace, uid.as_deref());
+                self.addressee(id).map(delete).into_iter().collect()
             }
+        }
+    }
+
+    /// How to address a pod of the trace: by its UID once it has been seen, by name alone while its creation is still
+    /// on its way (requests about one object keep their order), not at all once it is gone.
+    #[expect(clippy::option_option, reason = "no addressee, one without UID, one with")]
+    fn addressee(&self, id: &str) -> Option<Option<String>> {
+        match self.world.state().whereabouts(id) {
+            Whereabouts::Here(uid) => Some(Some(uid.to_owned())),
+            Whereabouts::Unseen => Some(None),
+            Whereabouts::Gone => None,
         }
     }
 

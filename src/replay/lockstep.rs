@@ -92,7 +92,8 @@ impl Lockstep {
         let mut actions = VecDeque::from(actions);
         let mut steps = Steps::default();
         while let Some(next) = self.next(&mut actions, end) {
-            if stop.is_stopped() {
+            // A run that is not recorded is worth nothing: no need to play on.
+            if stop.is_stopped() || self.engine.sink.has_failed() {
                 return steps;
             }
             let matters = match next {
@@ -155,6 +156,9 @@ impl Lockstep {
             let Some(answer) = engine.submitter.call(&key, request).await else { return };
             if n == 0 || answer.result.is_err() {
                 engine.report(kind, &key, due, &answer);
+            }
+            if let (Some(id), Err(_)) = (timed.action.submits(), &answer.result) {
+                engine.world.state().refused(id);
             }
             self.seen(&timed.action, &answer).await;
         }

@@ -57,11 +57,14 @@ fn hand_over(engine: &Engine, due: Due, action: &Action) {
         engine.report_moot(kind, &key, due);
     }
     for (n, request) in requests.into_iter().enumerate() {
-        let (reporter, about) = (engine.clone(), key.clone());
+        let (reporter, about, id) = (engine.clone(), key.clone(), action.submits().map(str::to_owned));
         engine.submitter.submit(&key, request, move |answer: Answer| {
             // Lateness is that of the first request; later ones of the same action wait for it.
             if n == 0 || answer.result.is_err() {
                 reporter.report(kind, &about, due, &answer);
+            }
+            if let (Some(id), Err(_)) = (id, &answer.result) {
+                reporter.world.state().refused(&id);
             }
         });
     }

@@ -10,7 +10,7 @@ use super::lockstep::{Lockstep, StepWall};
 use super::open::{self, OpenTime};
 use super::plan::{Action, Plan, Submission};
 use super::scheduler::{Baseline, SchedulerProbe};
-use super::target::refuse_foreign;
+use super::target::refuse_used;
 use super::world::{PodNow, World, WorldState};
 use crate::hollow::{Driver, Fleet, Leases, TraceNow};
 use crate::k8s::{ConnectOptions, K8sError, Submitter, Target};
@@ -76,6 +76,8 @@ pub struct RunOptions {
 /// How a run went, besides what its reel says.
 #[derive(Debug, Clone)]
 pub struct RunSummary {
+    /// Id of the run: in its reel's header, and on everything that it made.
+    pub id: String,
     /// Counts of the run's reel.
     pub reel: Summary,
     /// Whether every action of the plan went out.
@@ -87,9 +89,21 @@ pub struct RunSummary {
 /// Why a run could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayError {
+    /// An earlier run's nodes and pods are still there.
+    #[error(
+        "the target has {count} {kind} of an earlier replay, such as {example}; `kubereel clean` removes them, and nothing else"
+    )]
+    Leftover {
+        /// How many.
+        count: usize,
+        /// `nodes` or `pods`.
+        kind: String,
+        /// One of them.
+        example: String,
+    },
     /// The target is in use.
     #[error(
-        "the target has {count} {kind} that no replay made, such as {example}; a replay wants an empty cluster (`kubereel cluster up` makes one), or --allow-existing with --target-context to name it on purpose"
+        "the target has {count} {kind} that no replay made, such as {example}; a replay wants an empty cluster (`kubereel cluster up` makes one), or --allow-existing with --context to name it on purpose"
     )]
     Foreign {
         /// How many.
@@ -153,7 +167,7 @@ pub async fn run(
         return Err(ReplayError::NothingToPlay);
     }
     if !options.allow_existing {
-        refuse_foreign(&target.client).await?;
+        refuse_used(&target.client).await?;
     }
     let probe = match (&options.scheduler_url, options.mode) {
         (Some(url), _) => Some(SchedulerProbe::connect(connect, url).await?),
@@ -164,11 +178,12 @@ pub async fn run(
     let header = header(target, options, clock.wall_ns());
     let write = WriteOptions { overwrite: options.overwrite, ..WriteOptions::default() };
     let reel = ReelThread::start(&options.out, &header, write)?;
-    let stage = Stage::set(target, &plan, header.id, clock, reel.sink(), options.mode).await?;
+    let id = header.id;
+    let stage = Stage::set(target, &plan, id.clone(), clock, reel.sink(), options.mode).await?;
     let played = stage.play(plan, probe, options, stop).await;
     stage.recorder.stop().await;
     let (complete, restless) = played?;
-    Ok(RunSummary { reel: reel.seal()?, complete, restless })
+    Ok(RunSummary { id, reel: reel.seal()?, complete, restless })
 }
 
 fn header(target: &Target, options: &RunOptions, wall_ns: i64) -> Header {
@@ -362,12 +377,17 @@ impl Stage {
         Ok(())
     }
 
-    /// Waits for the end of the trace's time line and until no pod is on its way, at most `limit` longer.
+    /// Waits for the end of the trace's time line and until no pod is on its way and no hollow node owes one anything
+    /// (pods that were bound late end late), at most `limit` longer.
     async fn drain(&self, end: TraceTime, limit: Duration, stop: &Stop) {
         let rest = self.open_time.due(end).since(self.engine.clock.now());
         let settled = |w: &WorldState| {
+            let owed = self.engine.fleet().next_due().is_some();
             stop.is_stopped()
-                || w.pods.values().all(|p| !p.deleting && (p.has_started() || (p.node.is_none() && p.marked)))
+                || !owed
+                    && w.pods
+                        .values()
+                        .all(|p| !p.deleting && (p.has_started() || (p.node.is_none() && p.marked)))
         };
         let over = |_: &WorldState| stop.is_stopped();
         self.engine.world.until(rest, over).await;

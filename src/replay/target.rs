@@ -10,17 +10,17 @@ pub const RUN_ANNOTATION: &str = "kubereel.dev/run";
 /// Annotation that marks an object as made by kubereel without a replay (`kubereel hollow`, generators).
 pub const OWNER_ANNOTATION: &str = "kubereel.dev/owner";
 
-/// Refuses a target with nodes or pods that no run of ours made.
-pub(super) async fn refuse_foreign(client: &kube::Client) -> Result<(), ReplayError> {
+/// Refuses a target that has nodes or pods: of others, or left over from an earlier run.
+pub(super) async fn refuse_used(client: &kube::Client) -> Result<(), ReplayError> {
     for kind in [NODE, POD] {
-        let foreign: Vec<String> =
-            list(client, &kind).await?.iter().filter(|o| !is_ours(o)).map(name).collect();
-        if let Some(example) = foreign.first() {
-            return Err(ReplayError::Foreign {
-                count: foreign.len(),
-                kind: kind.plural.to_string(),
-                example: example.clone(),
-            });
+        let (ours, foreign): (Vec<Value>, Vec<Value>) =
+            list(client, &kind).await?.into_iter().partition(is_ours);
+        let plural = kind.plural.to_string();
+        if let Some(object) = foreign.first() {
+            return Err(ReplayError::Foreign { count: foreign.len(), kind: plural, example: name(object) });
+        }
+        if let Some(object) = ours.first() {
+            return Err(ReplayError::Leftover { count: ours.len(), kind: plural, example: name(object) });
         }
     }
     Ok(())

@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -27,6 +27,17 @@ impl PodNow {
     }
 }
 
+/// What the observer knows of a pod that the trace speaks of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Whereabouts<'a> {
+    /// It is there, with this UID.
+    Here(&'a str),
+    /// It was there: a pod of its name is another one.
+    Gone,
+    /// Its creation is on its way.
+    Unseen,
+}
+
 /// How often things happened that the scheduler counts too.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Counts {
@@ -43,6 +54,7 @@ pub(super) struct Counts {
 pub(super) struct WorldState {
     pub(super) pods: HashMap<String, PodNow>,
     uid_of_id: HashMap<String, String>,
+    seen_ids: HashSet<String>,
     pub(super) nodes: HashMap<String, Arc<Value>>,
     pub(super) counts: Counts,
     pods_rv: u64,
@@ -99,6 +111,7 @@ impl WorldState {
             }
         } else {
             self.uid_of_id.insert(now.id.clone(), event.uid.clone());
+            self.seen_ids.insert(now.id.clone());
             self.pods.insert(event.uid.clone(), now);
         }
     }
@@ -115,6 +128,20 @@ impl WorldState {
     /// The UID that a pod has in the target, while it is there.
     pub(super) fn uid_of(&self, id: &str) -> Option<&str> {
         self.uid_of_id.get(id).map(String::as_str)
+    }
+
+    /// A pod's creation was refused: whatever bears its name is another one.
+    pub(super) fn refused(&mut self, id: &str) {
+        self.seen_ids.insert(id.to_owned());
+    }
+
+    /// What is known of a pod by its id.
+    pub(super) fn whereabouts(&self, id: &str) -> Whereabouts<'_> {
+        match self.uid_of(id) {
+            Some(uid) => Whereabouts::Here(uid),
+            None if self.seen_ids.contains(id) => Whereabouts::Gone,
+            None => Whereabouts::Unseen,
+        }
     }
 
     /// Whether the observer has seen this version of a pod.
@@ -214,7 +241,10 @@ mod tests {
         world.observe(&pod(Verb::Modified, Some("n1"), "Succeeded"));
         world.observe(&pod(Verb::Deleted, Some("n1"), "Succeeded"));
         assert_eq!((world.counts.pods_assigned, world.counts.assigned_pods_gone), (1, 1));
-        assert_eq!(world.uid_of("u"), None);
+        assert_eq!(world.whereabouts("u"), Whereabouts::Gone);
+        assert_eq!(world.whereabouts("other"), Whereabouts::Unseen);
+        world.refused("other");
+        assert_eq!(world.whereabouts("other"), Whereabouts::Gone);
         assert!(world.has_seen_pod(5) && !world.has_seen_pod(6));
     }
 

@@ -172,6 +172,14 @@ impl Action {
         }
     }
 
+    /// The id of the pod that it submits, if it does.
+    pub fn submits(&self) -> Option<&str> {
+        match self {
+            Action::CreatePod(submission) => Some(&submission.id),
+            _ => None,
+        }
+    }
+
     /// The object that it is about.
     pub fn key(&self) -> ObjectKey {
         let node = |name: &str| ObjectKey { kind: "Node".to_owned(), namespace: None, name: name.to_owned() };
