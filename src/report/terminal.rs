@@ -192,7 +192,12 @@ fn latency(report: &Report) -> Vec<String> {
             table.add_row(latency_row(name, letter, side));
         }
     }
-    table_lines(&table)
+    let mut lines = table_lines(&table);
+    let stepped = |run: &RunEntry| run.mode.as_deref() == Some("lockstep");
+    if report.baseline.iter().chain(&report.candidate).any(stepped) {
+        lines.push("  lockstep waits between steps: these times are the run's, not the scheduler's".to_owned());
+    }
+    lines
 }
 
 fn latency_row(name: &str, letter: &str, side: &LatencySide) -> Vec<String> {

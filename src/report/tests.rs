@@ -52,6 +52,7 @@ create_to_schedule  A     4   5.0 ms   5.0 ms   5.0 ms  few            0
                     B     3   5.0 ms   5.0 ms   5.0 ms  few            1
 create_to_running   A     4  25.0 ms  25.0 ms  25.0 ms  few            0
                     B     3  25.0 ms  25.0 ms  25.0 ms  few            1
+  lockstep waits between steps: these times are the run's, not the scheduler's
 
 moved: 2, 2 of them in exchange with a pod like them
   workload  pod         A   B   agree on    created
