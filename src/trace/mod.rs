@@ -5,9 +5,12 @@
 //! description. A reel without summary is complete up to its last chunk: its writer died or is still at work.
 
 mod codec;
+mod delta;
 mod error;
 mod format;
 mod header;
+mod pack;
+mod parser;
 mod reader;
 mod recover;
 mod summary;
@@ -18,7 +21,8 @@ mod writer;
 
 pub use error::TraceError;
 pub use format::{CHUNK_HEADER_LEN, ChunkHeader, ChunkType, Limits, MAGIC};
-pub use header::{ClusterInfo, Header, RunInfo, digest_of};
+pub use header::{ClusterInfo, Detail, Header, RunInfo, digest_of};
+pub use parser::{Chunk, Fault, Parser};
 pub use reader::{Ending, Reader};
 pub use recover::{Recovered, recover};
 pub use summary::{ChunkEntry, Summary};

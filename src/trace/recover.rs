@@ -58,8 +58,8 @@ pub fn recover(input: &Path, output: &Path, options: WriteOptions) -> Result<Rec
         match chunk.kind {
             ChunkType::Data => {
                 found.chunks += 1;
-                for record in &codec::decode_body(&body).unwrap_or_default() {
-                    writer.push(record)?;
+                for record in codec::Body::new(body, 1 << 28).flatten() {
+                    writer.push(&record)?;
                 }
             }
             ChunkType::Summary => sealed = true,
@@ -89,8 +89,7 @@ fn whole_chunk(bytes: &[u8]) -> Option<(ChunkHeader, Vec<u8>, usize)> {
         return None;
     }
     let body = zstd::bulk::decompress(stored, header.decompressed_len as usize).ok()?;
-    let readable = header.kind != ChunkType::Data || codec::decode_body(&body).is_ok();
-    readable.then_some((header, body, len))
+    Some((header, body, len))
 }
 
 /// Where the next chunk may start, or the end.

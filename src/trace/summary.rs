@@ -48,8 +48,16 @@ impl Summary {
         self.last = self.last.max(record.at());
         match record {
             Record::Object(event) => {
-                let verbs = self.events.entry(event.key.kind.clone()).or_default();
-                *verbs.entry(event.verb.as_str().to_owned()).or_default() += 1;
+                // Nearly always both are known: no text is copied.
+                let counted =
+                    self.events.get_mut(&event.key.kind).and_then(|v| v.get_mut(event.verb.as_str()));
+                match counted {
+                    Some(count) => *count += 1,
+                    None => {
+                        let verbs = self.events.entry(event.key.kind.clone()).or_default();
+                        verbs.insert(event.verb.as_str().to_owned(), 1);
+                    }
+                }
             }
             Record::Gap(_) => self.gaps += 1,
             _ => {}

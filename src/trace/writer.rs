@@ -3,8 +3,10 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::codec::BodyWriter;
 use super::format::{ChunkHeader, ChunkType, MAGIC, encode_footer};
-use super::{CHUNK_HEADER_LEN, Header, Summary, TraceError, codec};
+use super::header::DELTA;
+use super::{CHUNK_HEADER_LEN, Detail, Header, Summary, TraceError, codec};
 use crate::model::{Record, TraceTime};
 
 /// A chunk is closed once its records reach this many bytes before compression.
@@ -20,11 +22,13 @@ pub struct WriteOptions {
     pub level: i32,
     /// Replace a file that exists.
     pub overwrite: bool,
+    /// How much of each object to keep.
+    pub detail: Detail,
 }
 
 impl Default for WriteOptions {
     fn default() -> Self {
-        WriteOptions { level: 3, overwrite: false }
+        WriteOptions { level: 3, overwrite: false, detail: Detail::Lossless }
     }
 }
 
@@ -37,7 +41,7 @@ pub struct ReelWriter {
     options: WriteOptions,
     offset: u64,
     sequence: u64,
-    body: Vec<u8>,
+    body: BodyWriter,
     records: u32,
     first: TraceTime,
     last: TraceTime,
@@ -58,7 +62,7 @@ impl ReelWriter {
             options,
             offset: 0,
             sequence: 0,
-            body: Vec::new(),
+            body: BodyWriter::default(),
             records: 0,
             first: TraceTime::ZERO,
             last: TraceTime::ZERO,
@@ -66,7 +70,11 @@ impl ReelWriter {
             failed: false,
         };
         writer.write_all(&MAGIC)?;
-        let map = codec::named(header)?;
+        let mut header = Header { detail: options.detail, ..header.clone() };
+        if !header.requires.iter().any(|feature| feature == DELTA) {
+            header.requires.push(DELTA.to_owned());
+        }
+        let map = codec::named(&header)?;
         writer.write_chunk(ChunkType::Header, &map, 1)?;
         Ok(writer)
     }
@@ -80,7 +88,7 @@ impl ReelWriter {
         if self.records > 0 && at.since(self.first) >= CHUNK_SPAN {
             self.close_chunk()?;
         }
-        codec::encode(record, &mut self.body)?;
+        self.body.push(record)?;
         if self.records == 0 {
             self.first = at;
             self.last = at;
@@ -90,7 +98,11 @@ impl ReelWriter {
         self.last = self.last.max(at);
         self.records += 1;
         self.summary.count(record);
-        if self.body.len() >= CHUNK_BYTES { self.close_chunk() } else { Ok(()) }
+        if self.body.bytes().len() >= CHUNK_BYTES || self.body.is_full() {
+            self.close_chunk()
+        } else {
+            Ok(())
+        }
     }
 
     /// Writes what is pending and waits for the disk.
@@ -103,10 +115,10 @@ impl ReelWriter {
         }
         let body = std::mem::take(&mut self.body);
         let offset = self.offset;
-        let header = self.write_chunk(ChunkType::Data, &body, self.records)?;
+        let header = self.write_chunk(ChunkType::Data, body.bytes(), self.records)?;
         self.summary.add_chunk(offset, self.offset - offset, &header);
         self.body = body;
-        self.body.clear();
+        self.body.reset();
         self.records = 0;
         Ok(())
     }
