@@ -7,12 +7,15 @@
 mod codec;
 mod delta;
 mod error;
+mod file;
 mod format;
 mod header;
+mod lifecycle;
 mod pack;
 mod parser;
 mod reader;
 mod recover;
+mod salvage;
 mod summary;
 #[cfg(test)]
 mod tests;
@@ -20,11 +23,13 @@ mod thread;
 mod writer;
 
 pub use error::TraceError;
+pub use file::ReelFile;
 pub use format::{CHUNK_HEADER_LEN, ChunkHeader, ChunkType, Limits, MAGIC};
 pub use header::{ClusterInfo, Detail, Header, RunInfo, digest_of};
 pub use parser::{Chunk, Fault, Parser};
 pub use reader::{Ending, Reader};
 pub use recover::{Recovered, recover};
+pub use salvage::{Hole, Salvage, Stretch};
 pub use summary::{ChunkEntry, Summary};
 pub use thread::{ReelThread, Sink};
 pub use writer::{CHUNK_BYTES, CHUNK_SPAN, ReelWriter, WriteOptions};

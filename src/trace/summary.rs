@@ -64,6 +64,11 @@ impl Summary {
         }
     }
 
+    /// Whether the chunk list can be used on a file of this many bytes: a stranger may have written it.
+    pub(super) fn is_index(&self, file_len: u64) -> bool {
+        self.chunks.iter().all(|chunk| chunk.offset.checked_add(chunk.len).is_some_and(|end| end <= file_len))
+    }
+
     pub(super) fn add_chunk(&mut self, offset: u64, len: u64, header: &ChunkHeader) {
         self.chunks.push(ChunkEntry {
             offset,

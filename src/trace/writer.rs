@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::codec::BodyWriter;
 use super::format::{ChunkHeader, ChunkType, MAGIC, encode_footer};
 use super::header::DELTA;
-use super::{CHUNK_HEADER_LEN, Detail, Header, Summary, TraceError, codec};
+use super::{CHUNK_HEADER_LEN, Detail, Header, Summary, TraceError, codec, lifecycle};
 use crate::model::{Record, TraceTime};
 
 /// A chunk is closed once its records reach this many bytes before compression.
@@ -88,7 +88,12 @@ impl ReelWriter {
         if self.records > 0 && at.since(self.first) >= CHUNK_SPAN {
             self.close_chunk()?;
         }
-        self.body.push(record)?;
+        match record {
+            Record::Object(event) if self.options.detail == Detail::Lifecycle => {
+                self.body.push(&Record::Object(lifecycle::lean(event)))?;
+            }
+            _ => self.body.push(record)?,
+        }
         if self.records == 0 {
             self.first = at;
             self.last = at;
