@@ -27,10 +27,6 @@ impl<'a> Cursor<'a> {
         Cursor { rest: bytes }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.rest.is_empty()
-    }
-
     /// Bytes that are left: no map or array can have more elements.
     pub(super) fn remaining(&self) -> usize {
         self.rest.len()
@@ -211,7 +207,7 @@ mod tests {
         write(&mut out);
         let mut cursor = Cursor::new(&out);
         let token = format!("{:?}", cursor.token().unwrap());
-        assert!(cursor.is_empty());
+        assert_eq!(cursor.remaining(), 0);
         token
     }
 

@@ -193,7 +193,7 @@ mod tests {
             (true, len, 0),
             (false, len, 5),
             (true, len, 0),
-            (false, 80, 5),
+            (false, 70, 5),
         ];
         assert_eq!(stretches(&bytes), expected);
     }

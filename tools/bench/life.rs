@@ -114,9 +114,10 @@ impl Events {
             created,
             deleted: created + 4.5 + self.draw.exponential(self.lifetime),
         };
+        let pace = 0.8 + 0.4 * self.draw.unit();
         for (step, offset) in STEPS.iter().enumerate() {
             let from = if step < 5 { pod.created } else { pod.deleted };
-            let at = from + offset * (0.9 + 0.2 * self.draw.unit());
+            let at = from + offset * pace;
             // Steps do not overtake each other: each is later by its number in nanoseconds at least.
             self.due.push(Reverse(((at * 1e9) as u64 + step as u64, self.pods.len(), step)));
         }

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::path::{PathId, Paths, ROOT, Step};
+use super::path::{PathId, Paths, Step};
 
 /// One place and what is there in the newer value.
 #[derive(Debug, Clone, Copy)]
@@ -136,6 +136,7 @@ fn same_scalar(old: &Value, new: &Value) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::path::ROOT;
     use super::*;
     use serde_json::json;
 

@@ -14,6 +14,9 @@ use super::{COST_TO_CLOSE, INFERRED, VERBS};
 use crate::model::{ObjectEvent, Verb};
 use crate::trace::pack;
 
+/// Differences of more places than this are not written as such: the whole object takes less of a reader.
+const MAX_CHANGES: usize = 1 << 10;
+
 /// Places are forgotten between chunks above this many: keys of labels can be anything.
 const MAX_PATHS: usize = 1 << 16;
 
@@ -78,12 +81,14 @@ impl Encoder {
         let mut forms = Vec::new();
         let identity = self.hash((&event.key, &event.uid));
         let known = self.objects.get(&identity).map(|known| (known.number, known.last.clone()));
-        let changes = match &known {
-            Some((_, last)) => diff(&mut self.paths, ROOT, last, &event.object, version.is_some()),
-            None => vec![Change { path: ROOT, value: Some(&event.object) }],
-        };
-        let line = self.line(&changes, event, version.is_some(), &mut forms);
-        let varying = self.lines[line].varying(&mut self.paths, &changes, version.is_some());
+        let mut changes = vec![Change { path: ROOT, value: Some(&*event.object) }];
+        if let Some((_, last)) = &known {
+            let different = diff(&mut self.paths, ROOT, last, &event.object, version.is_some());
+            if different.len() <= MAX_CHANGES {
+                changes = different;
+            }
+        }
+        let (line, varying) = self.line(&changes, event, version.is_some(), &mut forms);
         let (form, slots) = self.fitting(line, &varying, &event.object, &mut forms);
         let mut change = Vec::with_capacity(64);
         pack::put_int(&mut change, at);
@@ -117,14 +122,14 @@ impl Encoder {
         }
     }
 
-    /// The line for these changes; a new one where there is none.
+    /// The line for these changes, a new one where none is near, and the places that differ from its first form.
     fn line(
         &mut self,
         changes: &[Change<'_>],
         event: &ObjectEvent,
         versioned: bool,
         forms: &mut Vec<Vec<u8>>,
-    ) -> usize {
+    ) -> (usize, Vec<PathId>) {
         let shape = match changes {
             [Change { path: ROOT, .. }] => self.hash((&event.key.kind, Shape(&event.object))),
             _ => {
@@ -134,7 +139,10 @@ impl Encoder {
             }
         };
         if let Some(line) = self.by_shape.get(&shape).filter(|line| self.lines[**line].matches(changes)) {
-            return *line;
+            let varying = self.lines[*line].varying(&mut self.paths, changes, versioned);
+            if varying.len() <= MAX_CHANGES {
+                return (*line, varying);
+            }
         }
         let (parent, parent_cost, written) = self.ancestor(changes, event, versioned);
         let form = self.define(parent, &written, &[], forms);
@@ -148,7 +156,7 @@ impl Encoder {
         let changes = changes.iter().map(|change| (change.path, share(change))).collect();
         self.lines.push(Line { form, changes, cost, holed: None });
         self.by_shape.insert(shape, self.lines.len() - 1);
-        self.lines.len() - 1
+        (self.lines.len() - 1, Vec::new())
     }
 
     /// For a whole object of a new shape: the first object of its kind, where the two have much in common. The
@@ -172,7 +180,11 @@ impl Encoder {
         let written =
             diff(&mut self.paths, ROOT, whole.as_deref().unwrap_or(&Value::Null), &event.object, versioned);
         let new: u64 = written.iter().map(|change| change.value.map_or(0, cost)).sum();
-        if new * 2 < cost(&event.object) { (line.form, line.cost, written) } else { (0, 0, changes.to_vec()) }
+        if new * 2 < cost(&event.object) && written.len() <= MAX_CHANGES {
+            (line.form, line.cost, written)
+        } else {
+            (0, 0, changes.to_vec())
+        }
     }
 
     /// The form of a line that can make `object`, and what fills its slots.
