@@ -30,10 +30,19 @@ struct Form {
     /// Changes, first to last; shared with the forms that stand on this one.
     changes: Vec<Arc<(Path, Option<Value>)>>,
     /// What is put where, in order: the number of the slot.
-    holes: Vec<(Path, usize)>,
+    holes: Vec<Hole>,
     slots: usize,
     cost: u64,
     line: u32,
+}
+
+/// A place for the value of a slot.
+#[derive(Debug)]
+struct Hole {
+    path: Path,
+    slot: usize,
+    /// No later hole takes the same slot.
+    last: bool,
 }
 
 impl Decoder {
@@ -71,7 +80,11 @@ impl Decoder {
                 return Err("a form names a slot out of order".to_owned());
             }
             form.slots = form.slots.max(slot + 1);
-            form.holes.push((path, slot));
+            form.holes.push(Hole { path, slot, last: false });
+        }
+        let mut seen = vec![false; form.slots];
+        for hole in form.holes.iter_mut().rev() {
+            hole.last = !std::mem::replace(&mut seen[hole.slot], true);
         }
         self.forms.push(form);
         Ok(())
@@ -177,9 +190,8 @@ impl Decoder {
         for change in &form.changes {
             assign(object, &change.0, change.1.clone())?;
         }
-        for (at, (path, slot)) in form.holes.iter().enumerate() {
-            let again = form.holes[at + 1..].iter().any(|(_, other)| other == slot);
-            let value = if again { values[*slot].clone() } else { values[*slot].take() };
+        for Hole { path, slot, last } in &form.holes {
+            let value = if *last { values[*slot].take() } else { values[*slot].clone() };
             self.budget.spend(value.as_ref().map_or(NODE_COST, cost))?;
             assign(object, path, value)?;
         }

@@ -4,6 +4,9 @@ use serde_json::{Map, Value};
 
 use super::path::{PathId, Paths, Step};
 
+/// Maps of at most this many keys change as a whole when one key takes the place of another.
+const SMALL_MAP: usize = 4;
+
 /// One place and what is there in the newer value.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Change<'v> {
@@ -33,7 +36,7 @@ pub(super) fn diff<'v>(
     let mut differ = Differ { paths, way: Vec::new(), start, changes: Vec::new() };
     match (old, new) {
         (Value::Object(old), Value::Object(new)) if skip_version => {
-            differ.objects(old, new, Some("metadata"))
+            differ.objects(old, new, Some("metadata"));
         }
         _ => differ.values(old, new),
     }
@@ -43,22 +46,36 @@ pub(super) fn diff<'v>(
 impl<'v> Differ<'_, 'v> {
     fn values(&mut self, old: &Value, new: &'v Value) {
         match (old, new) {
-            (Value::Object(old), Value::Object(new)) => self.objects(old, new, None),
+            (Value::Object(old), Value::Object(map)) => {
+                let from = self.changes.len();
+                // `waiting` becomes `running`, a key holds a UID: one change, and one place for all such keys.
+                if self.objects(old, map, None) && map.len() <= SMALL_MAP {
+                    self.changes.truncate(from);
+                    self.change(Some(new));
+                }
+            }
             (Value::Array(old), Value::Array(new)) => self.arrays(old, new),
             _ if same_scalar(old, new) => {}
             _ => self.change(Some(new)),
         }
     }
 
-    /// `special` is `metadata` at the top, whose `resourceVersion` is then left out.
-    fn objects(&mut self, old: &Map<String, Value>, new: &'v Map<String, Value>, special: Option<&str>) {
+    /// `special` is `metadata` at the top, whose `resourceVersion` is then left out. Says whether one key took the
+    /// place of another.
+    fn objects(
+        &mut self,
+        old: &Map<String, Value>,
+        new: &'v Map<String, Value>,
+        special: Option<&str>,
+    ) -> bool {
+        let (mut added, mut removed) = (false, false);
         let (mut olds, mut news) = (old.iter().peekable(), new.iter().peekable());
         loop {
             let order = match (olds.peek(), news.peek()) {
                 (Some((old, _)), Some((new, _))) => old.cmp(new),
                 (Some(_), None) => std::cmp::Ordering::Less,
                 (None, Some(_)) => std::cmp::Ordering::Greater,
-                (None, None) => return,
+                (None, None) => return added && removed,
             };
             let before = if order.is_le() { olds.next() } else { None };
             let after = if order.is_ge() { news.next() } else { None };
@@ -69,13 +86,17 @@ impl<'v> Differ<'_, 'v> {
                 (Some((_, old)), Some((key, new))) => {
                     self.step(Step::Key(key), |differ| differ.values(old, new))
                 }
-                (None, Some((key, new))) => self.step(Step::Key(key), |differ| differ.change(Some(new))),
+                (None, Some((key, new))) => {
+                    added = true;
+                    self.step(Step::Key(key), |differ| differ.change(Some(new)));
+                }
                 (Some((key, _)), None) => {
+                    removed = true;
                     let parent = self.here();
                     let path = self.paths.child(parent, Step::Key(key));
                     self.changes.push(Change { path, value: None });
                 }
-                (None, None) => return,
+                (None, None) => return added && removed,
             }
         }
     }
@@ -155,13 +176,15 @@ mod tests {
 
     #[test]
     fn only_what_differs_is_named() {
-        let old = json!({"a": {"x": 1, "gone": 0}, "l": [1, 2, 3], "same": [{}], "z": 0.0});
-        let new = json!({"a": {"new": {"k": 1}, "x": 1}, "l": [1, 5], "same": [{}], "z": -0.0});
+        let old =
+            json!({"a": {"x": 1, "gone": 0}, "l": [1, 2, 3], "same": [{}], "y": {"u": 1, "w": 2}, "z": 0.0});
+        let new =
+            json!({"a": {"new": {"k": 1}, "x": 1}, "l": [1, 5], "same": [{}], "y": {"w": 2}, "z": -0.0});
         let expected = [
-            ("/a/gone", None),
-            ("/a/new", Some(json!({"k": 1}))),
+            ("/a", Some(json!({"new": {"k": 1}, "x": 1}))),
             ("/l/1", Some(json!(5))),
             ("/l/2", None),
+            ("/y/u", None),
             ("/z", Some(json!(-0.0))),
         ];
         assert_eq!(changes(&old, &new, false), expected.map(|(path, value)| (path.to_owned(), value)));

@@ -210,7 +210,7 @@ impl Encoder {
                 let (holes, count) = widened(&self.paths, earlier.as_ref(), varying, object);
                 let form = self.define(self.lines[line].form, &[], &holes, forms);
                 self.cost += self.lines[line].cost + NODE_COST * holes.len() as u64;
-                let holed = Holed { form, holes, slots: count };
+                let holed = Holed::new(form, holes, count);
                 let slots = holed.fill(&self.paths, varying, object).unwrap_or_default();
                 (holed, slots)
             }
@@ -264,31 +264,41 @@ impl Encoder {
     }
 }
 
-/// Hashes what objects made from one template share: the keys and lengths of the whole tree, and the owner.
+/// Hashes the structure of an object, roughly: objects that differ in it are better made from different forms.
+/// `managedFields` is left out: its keys hold values.
 struct Shape<'v>(&'v Value);
 
 impl Hash for Shape<'_> {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        let metadata = &self.0["metadata"];
-        (metadata["generateName"].as_str(), metadata["ownerReferences"][0]["name"].as_str()).hash(state);
-        hash_structure(self.0, state);
+        let mut sum = 0;
+        structure(self.0, &mut sum);
+        sum.hash(state);
     }
 }
 
-fn hash_structure<H: Hasher>(value: &Value, state: &mut H) {
+/// FxHash's step.
+fn mix(sum: &mut u64, n: usize) {
+    *sum = (sum.rotate_left(5) ^ n as u64).wrapping_mul(0x517c_c1b7_2722_0a95);
+}
+
+/// Mixes the structure into a sum. Lengths of keys stand for keys: a collision costs bytes, never truth.
+fn structure(value: &Value, sum: &mut u64) {
     match value {
         Value::Object(map) => {
-            map.len().hash(state);
-            for (key, value) in map {
-                key.hash(state);
-                hash_structure(value, state);
+            mix(sum, map.len() + 8);
+            for (key, value) in map.iter().filter(|(key, _)| *key != "managedFields") {
+                mix(sum, key.len());
+                structure(value, sum);
             }
         }
         Value::Array(items) => {
-            items.len().hash(state);
-            items.iter().for_each(|item| hash_structure(item, state));
+            mix(sum, items.len() + 1_000);
+            items.iter().for_each(|item| structure(item, sum));
         }
-        scalar => std::mem::discriminant(scalar).hash(state),
+        Value::Null => mix(sum, 1),
+        Value::Bool(_) => mix(sum, 2),
+        Value::Number(_) => mix(sum, 3),
+        Value::String(_) => mix(sum, 4),
     }
 }
 

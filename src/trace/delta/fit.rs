@@ -31,6 +31,8 @@ pub(super) struct Holed {
     /// In the order in which they are filled.
     pub(super) holes: Vec<(PathId, usize)>,
     pub(super) slots: usize,
+    /// The holes' places, sorted.
+    places: Vec<PathId>,
 }
 
 impl Line {
@@ -61,6 +63,12 @@ impl Line {
 }
 
 impl Holed {
+    pub(super) fn new(form: u64, holes: Vec<(PathId, usize)>, slots: usize) -> Holed {
+        let mut places: Vec<PathId> = holes.iter().map(|(path, _)| *path).collect();
+        places.sort_unstable();
+        Holed { form, holes, slots, places }
+    }
+
     /// What fills the slots so that the outcome is `object`; `None` where these holes cannot make it.
     pub(super) fn fill<'v>(
         &self,
@@ -68,7 +76,7 @@ impl Holed {
         varying: &[PathId],
         object: &'v Value,
     ) -> Option<Vec<Option<&'v Value>>> {
-        let is_hole = |path| self.holes.iter().any(|(hole, _)| *hole == path);
+        let is_hole = |path| self.places.binary_search(&path).is_ok();
         if !varying.iter().all(|path| *path == ROOT && is_hole(ROOT) || paths.up(*path).any(is_hole)) {
             return None;
         }
