@@ -4,6 +4,8 @@
 //! carries its own sync marker, lengths and checksums and decodes alone; `docs/trace-format.md` is the normative
 //! description. A reel without summary is complete up to its last chunk: its writer died or is still at work.
 
+mod anonymize;
+mod check;
 mod codec;
 mod delta;
 mod error;
@@ -16,12 +18,15 @@ mod parser;
 mod reader;
 mod recover;
 mod salvage;
+mod state;
 mod summary;
 #[cfg(test)]
 mod tests;
 mod thread;
 mod writer;
 
+pub use anonymize::Anonymizer;
+pub use check::{Checked, check};
 pub use error::TraceError;
 pub use file::ReelFile;
 pub use format::{CHUNK_HEADER_LEN, ChunkHeader, ChunkType, Limits, MAGIC};
@@ -30,6 +35,7 @@ pub use parser::{Chunk, Fault, Parser};
 pub use reader::{Ending, Reader};
 pub use recover::{Recovered, recover};
 pub use salvage::{Hole, Salvage, Stretch};
+pub use state::State;
 pub use summary::{ChunkEntry, Summary};
 pub use thread::{ReelThread, Sink};
 pub use writer::{CHUNK_BYTES, CHUNK_SPAN, ReelWriter, WriteOptions};

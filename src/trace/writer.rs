@@ -1,3 +1,4 @@
+use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -32,12 +33,41 @@ impl Default for WriteOptions {
     }
 }
 
+/// Where the bytes go.
+enum Output {
+    File(File),
+    Stream(Box<dyn Write + Send>),
+}
+
+impl fmt::Debug for Output {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if matches!(self, Output::File(_)) { "File" } else { "Stream" })
+    }
+}
+
+impl Output {
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Output::File(file) => file.write_all(bytes),
+            Output::Stream(stream) => stream.write_all(bytes),
+        }
+    }
+
+    /// Waits until what was written is out of this process's and, of a file, the system's hands.
+    fn sync(&mut self) -> io::Result<()> {
+        match self {
+            Output::File(file) => file.sync_data(),
+            Output::Stream(stream) => stream.flush(),
+        }
+    }
+}
+
 /// Writes one reel. A chunk reaches the disk (`fdatasync`) before the next one starts; after a failed write
 /// every later call fails too, so that nothing half-written is continued.
 #[derive(Debug)]
 pub struct ReelWriter {
     path: PathBuf,
-    file: File,
+    output: Output,
     options: WriteOptions,
     offset: u64,
     sequence: u64,
@@ -55,10 +85,31 @@ impl ReelWriter {
     /// # Errors
     /// [`TraceError::Exists`] unless overwriting was asked for; [`TraceError::Io`].
     pub fn create(path: &Path, header: &Header, options: WriteOptions) -> Result<ReelWriter, TraceError> {
-        let file = open_new(path, options.overwrite)?;
+        ReelWriter::start(path, Output::File(open_new(path, options.overwrite)?), header, options)
+    }
+
+    /// Writes the header to a pipe or the like; `path` is for messages.
+    ///
+    /// # Errors
+    /// [`TraceError::Io`].
+    pub fn stream(
+        stream: Box<dyn Write + Send>,
+        path: &Path,
+        header: &Header,
+        options: WriteOptions,
+    ) -> Result<ReelWriter, TraceError> {
+        ReelWriter::start(path, Output::Stream(stream), header, options)
+    }
+
+    fn start(
+        path: &Path,
+        output: Output,
+        header: &Header,
+        options: WriteOptions,
+    ) -> Result<ReelWriter, TraceError> {
         let mut writer = ReelWriter {
             path: path.to_owned(),
-            file,
+            output,
             options,
             offset: 0,
             sequence: 0,
@@ -180,7 +231,7 @@ impl ReelWriter {
             let source = io::Error::other("an earlier write failed");
             return Err(self.io("write", source));
         }
-        if let Err(source) = self.file.write_all(bytes) {
+        if let Err(source) = self.output.write_all(bytes) {
             self.failed = true;
             return Err(self.io("write", source));
         }
@@ -189,7 +240,7 @@ impl ReelWriter {
     }
 
     fn sync(&mut self) -> Result<(), TraceError> {
-        if let Err(source) = self.file.sync_data() {
+        if let Err(source) = self.output.sync() {
             self.failed = true;
             return Err(self.io("flush", source));
         }

@@ -16,7 +16,7 @@ use kubereel::trace::{Detail, Header, Reader, ReelWriter, WriteOptions};
 const SEED: u64 = 20_261_124;
 
 /// Events that are made before their writing is measured: memory stays small, and making them is not counted.
-const BATCH: usize = 2_000;
+const BATCH: usize = 100;
 
 fn main() -> anyhow::Result<()> {
     let numbers: Vec<f64> = std::env::args().filter_map(|arg| arg.parse().ok()).collect();
