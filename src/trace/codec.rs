@@ -184,7 +184,9 @@ mod tests {
 
     fn body(records: &[Record]) -> BodyWriter {
         let mut body = BodyWriter::default();
-        records.iter().for_each(|record| body.push(record).unwrap());
+        for record in records {
+            body.push(record).unwrap();
+        }
         body
     }
 
@@ -210,7 +212,9 @@ mod tests {
     fn after_a_bad_change_only_changes_are_lost() {
         let mut body = body(&records()[..1]);
         body.put(CHANGE, b"\xc1");
-        records().iter().for_each(|record| body.push(record).unwrap());
+        for record in records() {
+            body.push(&record).unwrap();
+        }
         let back = read(&body);
         let read: Vec<bool> = back.iter().map(Result::is_ok).collect();
         assert_eq!(read, [true, false, false, true, true, true]);
@@ -235,7 +239,7 @@ mod tests {
     #[test]
     fn a_record_of_too_many_values_is_an_error() {
         let mut body = BodyWriter::default();
-        body.put(OBJECT, &[[0xdd, 0, 0, 0x80, 0].as_slice(), &[0xc0; 0x8000]].concat());
+        body.put(OBJECT, &[[0xdd, 0, 0, 0x80, 0].as_slice(), &vec![0xc0; 0x8000]].concat());
         assert!(read(&body)[0].as_ref().unwrap_err().contains("more than"));
     }
 }

@@ -190,9 +190,12 @@ impl Parser {
         }
         let Ok(bytes) = <&[u8; CHUNK_HEADER_LEN]>::try_from(bytes) else {
             let marker = bytes.len().min(SYNC.len());
-            return Err(match bytes[..marker] == SYNC[..marker] || self.sealed {
-                true => self.cut(CHUNK_HEADER_LEN - bytes.len()),
-                false => self.damaged("no chunk starts here".to_owned()),
+            let cut = bytes[..marker] == SYNC[..marker] || self.sealed;
+            let missing = CHUNK_HEADER_LEN - bytes.len();
+            return Err(if cut {
+                self.cut(missing)
+            } else {
+                self.damaged("no chunk starts here".to_owned())
             });
         };
         let header = ChunkHeader::decode(bytes, &self.limits).map_err(|what| self.damaged(what))?;

@@ -59,9 +59,10 @@ impl Reader<Box<dyn Read + Send>> {
     /// As [`Reader::open`].
     pub fn open_or_stdin(path: &Path) -> Result<Self, TraceError> {
         let io = |source| TraceError::Io { path: path.to_owned(), doing: "open", source };
-        let input: Box<dyn Read + Send> = match path.as_os_str() == "-" {
-            true => Box::new(BufReader::with_capacity(1 << 16, io::stdin())),
-            false => Box::new(BufReader::with_capacity(1 << 16, File::open(path).map_err(io)?)),
+        let input: Box<dyn Read + Send> = if path.as_os_str() == "-" {
+            Box::new(BufReader::with_capacity(1 << 16, io::stdin()))
+        } else {
+            Box::new(BufReader::with_capacity(1 << 16, File::open(path).map_err(io)?))
         };
         Reader::new(input, path, Limits::default())
     }

@@ -80,7 +80,7 @@ impl<R: Read> Salvage<R> {
             }
             match self.chunk()? {
                 Ok(chunk) => self.ready = Some(chunk),
-                Err((what, records)) => self.skip(what, records)?,
+                Err((what, records)) => self.skip(what, records),
             }
         }
     }
@@ -117,7 +117,7 @@ impl<R: Read> Salvage<R> {
     }
 
     /// Steps to where the next chunk may start.
-    fn skip(&mut self, what: String, records: u64) -> io::Result<()> {
+    fn skip(&mut self, what: String, records: u64) {
         let from = self.offset + self.at as u64;
         let hole = self.hole.get_or_insert(Hole { offset: from, len: 0, records: 0, what });
         hole.records += records;
@@ -131,7 +131,6 @@ impl<R: Read> Salvage<R> {
         };
         hole.len += (next - self.at) as u64;
         self.at = next;
-        Ok(())
     }
 
     /// Reads until `len` bytes are there to look at, or the input ends.

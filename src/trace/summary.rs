@@ -51,12 +51,11 @@ impl Summary {
                 // Nearly always both are known: no text is copied.
                 let counted =
                     self.events.get_mut(&event.key.kind).and_then(|v| v.get_mut(event.verb.as_str()));
-                match counted {
-                    Some(count) => *count += 1,
-                    None => {
-                        let verbs = self.events.entry(event.key.kind.clone()).or_default();
-                        verbs.insert(event.verb.as_str().to_owned(), 1);
-                    }
+                if let Some(count) = counted {
+                    *count += 1;
+                } else {
+                    let verbs = self.events.entry(event.key.kind.clone()).or_default();
+                    verbs.insert(event.verb.as_str().to_owned(), 1);
                 }
             }
             Record::Gap(_) => self.gaps += 1,

@@ -16,7 +16,7 @@ pub const START: u64 = 1_795_514_400;
 /// Seconds after its creation at which the recorded pod changed; from the sixth on counted from its deletion.
 const STEPS: [f64; 10] = [0.0, 0.012, 1.1, 2.3, 3.5, 0.0, 1.2, 2.4, 2.45, 2.5];
 
-/// SplitMix64 (Steele, Lea, Flood 2014): small, and the same everywhere.
+/// `SplitMix64` (Steele, Lea, Flood 2014): small, and the same everywhere.
 struct Draw(u64);
 
 impl Draw {
@@ -47,8 +47,8 @@ impl Draw {
     }
 
     fn uuid(&mut self) -> String {
-        let (a, b, c, d, e) = (self.hex(8), self.hex(4), self.hex(3), self.hex(3), self.hex(12));
-        format!("{a}-{b}-4{c}-9{d}-{e}")
+        let parts = [8, 4, 3, 3, 12].map(|digits| self.hex(digits));
+        format!("{}-{}-4{}-9{}-{}", parts[0], parts[1], parts[2], parts[3], parts[4])
     }
 }
 

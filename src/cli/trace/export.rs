@@ -18,7 +18,7 @@ enum To {
     Jsonl,
     /// An event a line, without objects.
     Csv,
-    /// A timeline for Perfetto or chrome://tracing: nodes are tracks, pods are slices, pending pods a counter.
+    /// A timeline for Perfetto: nodes are tracks, pods are slices, pending pods a counter.
     Chrome,
 }
 
@@ -50,9 +50,10 @@ struct ExportSelection {
 
 pub(super) fn run(args: &ExportArgs) -> anyhow::Result<Outcome> {
     let mut reader = Reader::open_or_stdin(&args.reel)?;
-    let out: Box<dyn Write> = match is_stdio(&args.out) {
-        true => Box::new(std::io::stdout().lock()),
-        false => Box::new(std::fs::File::create_new(&args.out)?),
+    let out: Box<dyn Write> = if is_stdio(&args.out) {
+        Box::new(std::io::stdout().lock())
+    } else {
+        Box::new(std::fs::File::create_new(&args.out)?)
     };
     let mut out = BufWriter::with_capacity(1 << 16, out);
     let select = Selection::of_objects(args.select.kind.clone(), args.select.namespace.clone());
@@ -60,7 +61,7 @@ pub(super) fn run(args: &ExportArgs) -> anyhow::Result<Outcome> {
     match args.to {
         To::Jsonl => {}
         To::Csv => writeln!(out, "at_ns,verb,inferred,kind,namespace,name,uid,resource_version,node,phase")?,
-        To::Chrome => write!(out, "{{\"displayTimeUnit\":\"ms\",\"traceEvents\":[{}", chrome.process())?,
+        To::Chrome => write!(out, "{{\"displayTimeUnit\":\"ms\",\"traceEvents\":[{}", Chrome::process())?,
     }
     let outcome = each_record(&mut reader, |record| {
         match (&record, args.to) {
@@ -100,9 +101,9 @@ fn csv(event: &ObjectEvent) -> String {
         pod.node_name().unwrap_or_default(),
         phase,
     ];
-    let quoted = fields.map(|field| match field.contains(['"', ',', '\n', '\r']) {
-        true => format!("\"{}\"", field.replace('"', "\"\"")),
-        false => field.to_owned(),
+    let quoted = fields.map(|field| {
+        let special = field.contains(['"', ',', '\n', '\r']);
+        if special { format!("\"{}\"", field.replace('"', "\"\"")) } else { field.to_owned() }
     });
     format!("{},{}", event.at.as_nanos(), quoted.join(","))
 }
@@ -120,7 +121,7 @@ struct Chrome {
 }
 
 impl Chrome {
-    fn process(&self) -> Value {
+    fn process() -> Value {
         json!({"ph": "M", "pid": 1, "name": "process_name", "args": {"name": "cluster"}})
     }
 

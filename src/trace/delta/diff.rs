@@ -84,7 +84,7 @@ impl<'v> Differ<'_, 'v> {
                     self.step(Step::Key(key), |differ| differ.versioned(old, new));
                 }
                 (Some((_, old)), Some((key, new))) => {
-                    self.step(Step::Key(key), |differ| differ.values(old, new))
+                    self.step(Step::Key(key), |differ| differ.values(old, new));
                 }
                 (None, Some((key, new))) => {
                     added = true;

@@ -130,13 +130,11 @@ impl Encoder {
         versioned: bool,
         forms: &mut Vec<Vec<u8>>,
     ) -> (usize, Vec<PathId>) {
-        let shape = match changes {
-            [Change { path: ROOT, .. }] => self.hash((&event.key.kind, Shape(&event.object))),
-            _ => {
-                let mut hasher = self.hasher.build_hasher();
-                changes.iter().for_each(|change| (change.path, change.value.is_some()).hash(&mut hasher));
-                hasher.finish()
-            }
+        let shape = if matches!(changes, [Change { path: ROOT, .. }]) {
+            self.hash((&event.key.kind, Shape(&event.object)))
+        } else {
+            let places: Vec<_> = changes.iter().map(|change| (change.path, change.value.is_some())).collect();
+            self.hash(places)
         };
         if let Some(line) = self.by_shape.get(&shape).filter(|line| self.lines[**line].matches(changes)) {
             let varying = self.lines[*line].varying(&mut self.paths, changes, versioned);
@@ -276,7 +274,7 @@ impl Hash for Shape<'_> {
     }
 }
 
-/// FxHash's step.
+/// The step of `FxHash`.
 fn mix(sum: &mut u64, n: usize) {
     *sum = (sum.rotate_left(5) ^ n as u64).wrapping_mul(0x517c_c1b7_2722_0a95);
 }
@@ -293,7 +291,9 @@ fn structure(value: &Value, sum: &mut u64) {
         }
         Value::Array(items) => {
             mix(sum, items.len() + 1_000);
-            items.iter().for_each(|item| structure(item, sum));
+            for item in items {
+                structure(item, sum);
+            }
         }
         Value::Null => mix(sum, 1),
         Value::Bool(_) => mix(sum, 2),

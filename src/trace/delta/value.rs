@@ -19,7 +19,7 @@ const STAMP: i8 = -1;
 /// What every value costs besides the bytes of its strings and keys: about what it takes in memory.
 pub(super) const NODE_COST: u64 = 64;
 
-/// Nesting that a packed value may have; serde_json stops at 128 as well.
+/// Nesting that a packed value may have; `serde_json` stops at 128 as well.
 const MAX_DEPTH: usize = 128;
 
 /// Entries that a chunk's string table may have.
@@ -225,7 +225,7 @@ mod tests {
 
     #[test]
     fn deep_wide_and_dangling_values_are_errors() {
-        assert!(read(&[0x91; 100_000], u64::MAX).unwrap_err().contains("deep"));
+        assert!(read(&vec![0x91; 100_000], u64::MAX).unwrap_err().contains("deep"));
         let wide: Vec<u8> = [0xdd, 0x7f, 0xff, 0xff, 0xff].into_iter().chain([0xc0; 10_000]).collect();
         assert!(read(&wide, 1 << 16).unwrap_err().contains("limit"));
         assert!(read(&[7], u64::MAX).unwrap_err().contains("string 7"));
