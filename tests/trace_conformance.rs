@@ -130,7 +130,9 @@ fn write(name: &str, records: &[Record], seal: bool, detail: Detail) -> Vec<u8> 
     let path = std::env::temp_dir().join(format!("kubereel-{}-{name}.reel", std::process::id()));
     let options = WriteOptions { overwrite: true, detail, ..WriteOptions::default() };
     let mut writer = ReelWriter::create(&path, &header(name), options).expect("the folder can be written");
-    records.iter().for_each(|record| writer.push(record).expect("the folder can be written"));
+    for record in records {
+        writer.push(record).expect("the folder can be written");
+    }
     if seal {
         writer.seal().expect("the folder can be written");
     } else {
@@ -294,13 +296,12 @@ fn the_cases_that_are_written_read_back_as_what_was_written() {
     }
 }
 
-/// `KUBEREEL_PYTHON` names a Python with msgpack and zstandard; `make conformance` sets it. Without it only a line says
-/// that the comparison was left out.
+/// `KUBEREEL_PYTHON` names a Python with msgpack and zstandard; `make conformance` sets it. Without it the
+/// comparison is left out, which CI does not allow.
 #[test]
 fn the_second_reader_agrees() {
     let Some(python) = std::env::var_os("KUBEREEL_PYTHON") else {
         assert!(std::env::var_os("CI").is_none(), "KUBEREEL_PYTHON must be set in CI");
-        eprintln!("skipped: KUBEREEL_PYTHON is not set");
         return;
     };
     let reader = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools/reel_reader.py");

@@ -151,7 +151,6 @@ fn spoiled_reels_end_in_records_or_an_error() {
         }
         round += 1;
     }
-    println!("{round} rounds");
 }
 
 #[test]

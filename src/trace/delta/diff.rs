@@ -139,7 +139,7 @@ impl<'v> Differ<'_, 'v> {
     fn here(&mut self) -> PathId {
         let mut at = self.start;
         for (step, known) in &mut self.way {
-            at = *known.get_or_insert_with(|| self.paths.child(at, step.clone()));
+            at = *known.get_or_insert_with(|| self.paths.child(at, *step));
         }
         at
     }
