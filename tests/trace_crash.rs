@@ -23,7 +23,7 @@ const TOGETHER: u64 = 5;
 const SLACK: Duration = Duration::from_millis(700);
 
 fn record(n: u64, at: TraceTime) -> Record {
-    let object = json!({"apiVersion": "v1", "kind": "Pod", "status": {"phase": if n % 3 == 0 { "Pending" } else { "Running" }},
+    let object = json!({"apiVersion": "v1", "kind": "Pod", "status": {"phase": if n.is_multiple_of(3) { "Pending" } else { "Running" }},
         "metadata": {"name": format!("p{}", n % 20), "namespace": "a", "uid": format!("u{}", n % 20), "resourceVersion": n.to_string()}});
     Record::Object(ObjectEvent::new(at, Verb::Modified, object).expect("the pod has a key"))
 }

@@ -195,6 +195,11 @@ impl ReelWriter {
         Ok(self.summary)
     }
 
+    /// How much time the records that are not yet on the disk span.
+    pub(super) fn pending_span(&self) -> Duration {
+        if self.records == 0 { Duration::ZERO } else { self.last.since(self.first) }
+    }
+
     /// Bytes in the file so far.
     pub fn len(&self) -> u64 {
         self.offset
