@@ -5,6 +5,7 @@ use clap::{Args, ValueEnum};
 
 use crate::cluster;
 use crate::k8s::ConnectOptions;
+use crate::trace::Detail;
 
 /// Which cluster to talk to.
 #[derive(Debug, Clone, Args)]
@@ -46,6 +47,24 @@ impl ConnectArgs {
             scheduler_url: local.scheduler_url(),
             scheduler_version: local.scheduler_version().map(ToString::to_string).unwrap_or_default(),
         })
+    }
+}
+
+/// How much of each object a reel keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Level {
+    /// Everything.
+    Lossless,
+    /// Life cycle, decisions, requests and scheduling constraints of pods and nodes.
+    Lifecycle,
+}
+
+impl From<Level> for Detail {
+    fn from(level: Level) -> Detail {
+        match level {
+            Level::Lossless => Detail::Lossless,
+            Level::Lifecycle => Detail::Lifecycle,
+        }
     }
 }
 

@@ -23,7 +23,8 @@ pub(super) fn error(error: &anyhow::Error) {
 
 /// Whether an error is only that nobody reads our output any more.
 pub(super) fn is_closed_pipe(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
+    let is_pipe = |e: &io::Error| e.kind() == io::ErrorKind::BrokenPipe;
+    error.chain().any(|cause| cause.downcast_ref::<io::Error>().is_some_and(is_pipe))
 }
 
 /// Whether standard error is a terminal that may be coloured.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::args::{ConnectArgs, parse_duration};
+use super::args::{ConnectArgs, Level, parse_duration};
 use super::signals::interrupted;
 use super::{Outcome, output};
 use crate::k8s::{Target, connect};
@@ -32,6 +32,9 @@ pub(super) struct RecordArgs {
     /// Keep metadata.managedFields, which no replay needs.
     #[arg(long)]
     managed_fields: bool,
+    /// How much of each pod and node to keep.
+    #[arg(long, value_enum, default_value_t = Level::Lossless)]
+    level: Level,
     /// Replace the file if it exists.
     #[arg(long)]
     overwrite: bool,
@@ -45,7 +48,8 @@ pub(super) async fn run(args: RecordArgs) -> anyhow::Result<Outcome> {
     tracing::info!("recording {target} into {}", args.out.display());
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
     let header = header(&target, &args, &chosen.scheduler_version, clock.wall_ns());
-    let write = WriteOptions { overwrite: args.overwrite, ..WriteOptions::default() };
+    let write =
+        WriteOptions { overwrite: args.overwrite, detail: args.level.into(), ..WriteOptions::default() };
     let reel = ReelThread::start(&args.out, &header, write)?;
     let sink = reel.sink();
     let started =

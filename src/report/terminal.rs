@@ -195,7 +195,9 @@ fn latency(report: &Report) -> Vec<String> {
     let mut lines = table_lines(&table);
     let stepped = |run: &RunEntry| run.mode.as_deref() == Some("lockstep");
     if report.baseline.iter().chain(&report.candidate).any(stepped) {
-        lines.push("  lockstep waits between steps: these times are the run's, not the scheduler's".to_owned());
+        lines.push(
+            "  lockstep waits between steps: these times are the run's, not the scheduler's".to_owned(),
+        );
     }
     lines
 }

@@ -58,12 +58,15 @@ pub struct Limits {
     pub stored: u32,
     /// Bytes of a chunk once decompressed.
     pub decompressed: u32,
+    /// What the objects of a chunk may take in memory, about, in bytes.
+    pub memory: u64,
 }
 
 impl Default for Limits {
-    /// 64 MiB each: etcd takes objects of 1.5 MiB by default, and writers close chunks at 1 MiB.
+    /// 64 MiB a chunk: etcd takes objects of 1.5 MiB by default, and writers close chunks at 1 MiB. 512 MiB in
+    /// memory: writers close chunks at 64 MiB.
     fn default() -> Self {
-        Limits { stored: 64 << 20, decompressed: 64 << 20 }
+        Limits { stored: 64 << 20, decompressed: 64 << 20, memory: 512 << 20 }
     }
 }
 

@@ -4,10 +4,28 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::TraceError;
+use super::parser::Chunk;
+use super::{ChunkType, TraceError, codec};
 
 /// Features that this reader understands; a header that requires another one is refused.
-const KNOWN_FEATURES: &[&str] = &[];
+const KNOWN_FEATURES: &[&str] = &[DELTA];
+
+/// The feature of reels whose object events are changes (record types 8 and 9).
+pub(super) const DELTA: &str = "delta";
+
+/// How much of each object a reel keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Detail {
+    /// Everything that was recorded.
+    #[default]
+    Lossless,
+    /// Life cycle, decisions, requests and scheduling constraints of pods and nodes; other kinds whole.
+    Lifecycle,
+    /// A level of a later version.
+    #[serde(other)]
+    Unknown,
+}
 
 /// Where a reel comes from. Unknown fields of later versions are ignored.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -19,6 +37,8 @@ pub struct Header {
     pub writer: String,
     /// Features without which it cannot be read.
     pub requires: Vec<String>,
+    /// How much of each object is kept.
+    pub detail: Detail,
     /// Peculiarities of the writer that readers may want to know.
     pub quirks: Vec<String>,
     /// The command line.
@@ -66,6 +86,13 @@ pub struct RunInfo {
 }
 
 impl Header {
+    pub(super) fn from_chunk(chunk: &Chunk) -> Result<Header, String> {
+        match chunk.header.kind {
+            ChunkType::Header => codec::from_named(&chunk.body),
+            _ => Err("the first chunk is not a header".to_owned()),
+        }
+    }
+
     pub(super) fn check_features(&self, path: &Path) -> Result<(), TraceError> {
         let missing: Vec<String> =
             self.requires.iter().filter(|f| !KNOWN_FEATURES.contains(&f.as_str())).cloned().collect();

@@ -4,23 +4,38 @@
 //! carries its own sync marker, lengths and checksums and decodes alone; `docs/trace-format.md` is the normative
 //! description. A reel without summary is complete up to its last chunk: its writer died or is still at work.
 
+mod anonymize;
+mod check;
 mod codec;
+mod delta;
 mod error;
+mod file;
 mod format;
 mod header;
+mod lifecycle;
+mod pack;
+mod parser;
 mod reader;
 mod recover;
+mod salvage;
+mod state;
 mod summary;
 #[cfg(test)]
 mod tests;
 mod thread;
 mod writer;
 
+pub use anonymize::Anonymizer;
+pub use check::{Checked, check};
 pub use error::TraceError;
+pub use file::ReelFile;
 pub use format::{CHUNK_HEADER_LEN, ChunkHeader, ChunkType, Limits, MAGIC};
-pub use header::{ClusterInfo, Header, RunInfo, digest_of};
+pub use header::{ClusterInfo, Detail, Header, RunInfo, digest_of};
+pub use parser::{Chunk, Fault, Parser};
 pub use reader::{Ending, Reader};
 pub use recover::{Recovered, recover};
+pub use salvage::{Hole, Salvage, Stretch};
+pub use state::State;
 pub use summary::{ChunkEntry, Summary};
 pub use thread::{ReelThread, Sink};
 pub use writer::{CHUNK_BYTES, CHUNK_SPAN, ReelWriter, WriteOptions};

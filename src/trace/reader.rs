@@ -2,10 +2,10 @@ use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use super::format::{
-    CHUNK_HEADER_LEN, ChunkHeader, ChunkType, FOOTER_LEN, Limits, MAGIC, SYNC, decode_footer,
-};
-use super::{Header, Summary, TraceError, codec};
+use super::codec::{self, Body};
+use super::format::{CHUNK_HEADER_LEN, ChunkType, Limits, MAGIC};
+use super::parser::{Chunk, Fault, Parser};
+use super::{Header, Summary, TraceError};
 use crate::model::Record;
 
 /// How a reel ended.
@@ -20,15 +20,19 @@ pub enum Ending {
 /// Reads the records of a reel in order. Memory follows the chunk, not the file.
 ///
 /// Damage ends the iteration with an error after all that comes before it has been yielded.
+///
+/// # Performance
+/// An event's object shares memory with the reader until the next event of the same object is read. Drop events
+/// before reading on, or every one of them costs a copy of its object.
 #[derive(Debug)]
 pub struct Reader<R> {
     path: PathBuf,
     input: R,
-    limits: Limits,
+    parser: Parser,
+    buffer: Vec<u8>,
     header: Header,
-    offset: u64,
-    sequence: u64,
-    chunk: std::vec::IntoIter<Record>,
+    chunk: Body,
+    chunk_offset: u64,
     ending: Option<Ending>,
     broken: bool,
 }
@@ -48,6 +52,22 @@ impl Reader<BufReader<File>> {
     }
 }
 
+impl Reader<Box<dyn Read + Send>> {
+    /// Opens a file, or standard input where `path` is `-`.
+    ///
+    /// # Errors
+    /// As [`Reader::open`].
+    pub fn open_or_stdin(path: &Path) -> Result<Self, TraceError> {
+        let io = |source| TraceError::Io { path: path.to_owned(), doing: "open", source };
+        let input: Box<dyn Read + Send> = if path.as_os_str() == "-" {
+            Box::new(BufReader::with_capacity(1 << 16, io::stdin()))
+        } else {
+            Box::new(BufReader::with_capacity(1 << 16, File::open(path).map_err(io)?))
+        };
+        Reader::new(input, path, Limits::default())
+    }
+}
+
 impl<R: Read> Reader<R> {
     /// Reads magic and header; `path` is for messages.
     ///
@@ -57,24 +77,20 @@ impl<R: Read> Reader<R> {
         let mut reader = Reader {
             path: path.to_owned(),
             input,
-            limits,
+            parser: Parser::new(limits),
+            buffer: Vec::new(),
             header: Header::default(),
-            offset: 0,
-            sequence: 0,
-            chunk: Vec::new().into_iter(),
+            chunk: Body::new(Vec::new(), 0),
+            chunk_offset: 0,
             ending: None,
             broken: false,
         };
-        reader.read_magic()?;
-        let (chunk, body) = reader.next_chunk()?.ok_or_else(|| TraceError::Cut {
-            path: path.to_owned(),
-            offset: MAGIC.len() as u64,
-            missing: CHUNK_HEADER_LEN as u64,
-        })?;
-        if chunk.kind != ChunkType::Header {
-            return Err(reader.damaged(MAGIC.len() as u64, "the first chunk is not a header".to_owned()));
-        }
-        reader.header = codec::from_named(&body).map_err(|e| reader.damaged(MAGIC.len() as u64, e))?;
+        let first = MAGIC.len() as u64;
+        let chunk = reader
+            .next_chunk()?
+            .ok_or_else(|| Fault::Cut { offset: first, missing: CHUNK_HEADER_LEN as u64 }.at(path))?;
+        reader.header =
+            Header::from_chunk(&chunk).map_err(|what| Fault::Damaged { offset: first, what }.at(path))?;
         reader.header.check_features(path)?;
         Ok(reader)
     }
@@ -89,118 +105,62 @@ impl<R: Read> Reader<R> {
         self.ending.as_ref()
     }
 
-    fn read_magic(&mut self) -> Result<(), TraceError> {
-        let mut magic = [0; MAGIC.len()];
-        let got = self.read_up_to(&mut magic)?;
-        let path = self.path.clone();
-        match got {
-            0 => Err(TraceError::Empty { path }),
-            _ if magic[..got.min(7)] != MAGIC[..got.min(7)] => {
-                let found = String::from_utf8_lossy(&magic[..got]).escape_debug().to_string();
-                Err(TraceError::NotAReel { path, found })
+    /// The next chunk; `None` at the end of the file.
+    fn next_chunk(&mut self) -> Result<Option<Chunk>, TraceError> {
+        while !self.parser.is_done() {
+            let got = self.fill(self.parser.wants())?;
+            let chunk = self.parser.feed(&self.buffer[..got]).map_err(|fault| fault.at(&self.path))?;
+            if chunk.is_some() {
+                return Ok(chunk);
             }
-            n if n < MAGIC.len() => {
-                Err(TraceError::Cut { path, offset: 0, missing: (MAGIC.len() - n) as u64 })
-            }
-            _ if magic[7] != MAGIC[7] => Err(TraceError::Version { path, found: magic[7], known: MAGIC[7] }),
-            _ => Ok(()),
         }
-    }
-
-    /// The next chunk, decompressed; `None` at the end of the file.
-    fn next_chunk(&mut self) -> Result<Option<(ChunkHeader, Vec<u8>)>, TraceError> {
-        let start = self.offset;
-        let mut bytes = [0; CHUNK_HEADER_LEN];
-        let got = self.read_up_to(&mut bytes)?;
-        if got == 0 {
-            self.ending.get_or_insert(Ending::Open);
-            return Ok(None);
-        }
-        if let Some(footer) = bytes[..got].first_chunk::<FOOTER_LEN>().filter(|_| got == FOOTER_LEN)
-            && decode_footer(footer).is_some()
-            && self.ending.is_some()
-        {
-            return Ok(None);
-        }
-        if got < CHUNK_HEADER_LEN {
-            let marker = got.min(SYNC.len());
-            let unfinished = bytes[..marker] == SYNC[..marker] || self.ending.is_some();
-            return Err(if unfinished {
-                self.cut(start, CHUNK_HEADER_LEN - got)
-            } else {
-                self.damaged(start, "no chunk starts here".to_owned())
-            });
-        }
-        let header = ChunkHeader::decode(&bytes, &self.limits).map_err(|e| self.damaged(start, e))?;
-        if header.sequence != self.sequence {
-            let lost = format!("chunk {} follows where chunk {} should", header.sequence, self.sequence);
-            return Err(self.damaged(start, lost));
-        }
-        self.sequence += 1;
-        let body = self.read_body(start, &header)?;
-        Ok(Some((header, body)))
-    }
-
-    fn read_body(&mut self, start: u64, header: &ChunkHeader) -> Result<Vec<u8>, TraceError> {
-        let mut stored = vec![0; header.stored_len as usize];
-        let got = self.read_up_to(&mut stored)?;
-        if got < stored.len() {
-            return Err(self.cut(start, stored.len() - got));
-        }
-        if crc32c::crc32c(&stored) != header.body_crc {
-            return Err(self.damaged(start, "the chunk fails its checksum".to_owned()));
-        }
-        let body = zstd::bulk::decompress(&stored, header.decompressed_len as usize)
-            .map_err(|e| self.damaged(start, format!("the chunk cannot be decompressed: {e}")))?;
-        if body.len() != header.decompressed_len as usize {
-            return Err(self.damaged(start, "the chunk is shorter than it claims".to_owned()));
-        }
-        Ok(body)
+        self.ending.get_or_insert(Ending::Open);
+        Ok(None)
     }
 
     /// Steps to the next data chunk; `false` at the end.
     fn advance(&mut self) -> Result<bool, TraceError> {
-        loop {
-            let start = self.offset;
-            let Some((header, body)) = self.next_chunk()? else { return Ok(false) };
-            match header.kind {
+        while let Some(chunk) = self.next_chunk()? {
+            self.chunk_offset = chunk.offset;
+            match chunk.header.kind {
                 ChunkType::Data => {
-                    let records = codec::decode_body(&body).map_err(|e| self.damaged(start, e))?;
-                    self.chunk = records.into_iter();
+                    self.chunk = chunk.into_body();
                     return Ok(true);
                 }
                 ChunkType::Summary => {
-                    let summary = codec::from_named(&body).map_err(|e| self.damaged(start, e))?;
+                    let summary = codec::from_named(&chunk.body).map_err(|what| self.damaged(what))?;
                     self.ending = Some(Ending::Sealed(Box::new(summary)));
                 }
                 ChunkType::Header | ChunkType::Unknown(_) => {}
             }
         }
+        Ok(false)
     }
 
-    fn read_up_to(&mut self, buffer: &mut [u8]) -> Result<usize, TraceError> {
-        let mut got = 0;
-        while got < buffer.len() {
-            match self.input.read(&mut buffer[got..]) {
-                Ok(0) => break,
-                Ok(n) => got += n,
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(source) => {
-                    return Err(TraceError::Io { path: self.path.clone(), doing: "read", source });
-                }
-            }
+    /// Reads up to `wanted` bytes into the buffer, fewer only at the end of the input.
+    fn fill(&mut self, wanted: usize) -> Result<usize, TraceError> {
+        self.buffer.resize(wanted.max(self.buffer.len()), 0);
+        let got = read_up_to(&mut self.input, &mut self.buffer[..wanted]);
+        got.map_err(|source| TraceError::Io { path: self.path.clone(), doing: "read", source })
+    }
+
+    fn damaged(&self, what: String) -> TraceError {
+        Fault::Damaged { offset: self.chunk_offset, what }.at(&self.path)
+    }
+}
+
+/// Fills the buffer, unless the input ends before.
+pub(super) fn read_up_to(input: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut got = 0;
+    while got < buffer.len() {
+        match input.read(&mut buffer[got..]) {
+            Ok(0) => break,
+            Ok(n) => got += n,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
         }
-        self.offset += got as u64;
-        Ok(got)
     }
-
-    fn cut(&self, offset: u64, missing: usize) -> TraceError {
-        TraceError::Cut { path: self.path.clone(), offset, missing: missing as u64 }
-    }
-
-    fn damaged(&self, offset: u64, what: String) -> TraceError {
-        TraceError::Damaged { path: self.path.clone(), offset, what }
-    }
+    Ok(got)
 }
 
 impl<R: Read> Iterator for Reader<R> {
@@ -208,13 +168,16 @@ impl<R: Read> Iterator for Reader<R> {
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            if let Some(record) = self.chunk.next() {
-                return Some(Ok(record));
-            }
-            if self.broken || self.ending.is_some() {
+            if self.broken {
                 return None;
             }
-            match self.advance() {
+            let step = match self.chunk.next() {
+                Some(Ok(record)) => return Some(Ok(record)),
+                Some(Err(what)) => Err(self.damaged(what)),
+                None if self.ending.is_some() => return None,
+                None => self.advance(),
+            };
+            match step {
                 Ok(true) => {}
                 Ok(false) => return None,
                 Err(error) => {

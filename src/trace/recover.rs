@@ -1,12 +1,15 @@
-use std::fs;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{Seek, SeekFrom};
 use std::path::Path;
 
-use super::format::{CHUNK_HEADER_LEN, ChunkHeader, ChunkType, Limits, MAGIC, SYNC};
+use super::format::{ChunkType, Limits, MAGIC};
+use super::salvage::{Salvage, Stretch};
 use super::{Header, ReelWriter, Summary, TraceError, WriteOptions, codec};
 use crate::model::{Gap, GapReason, Record, TraceTime};
 
 /// What [`recover`] found.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Recovered {
     /// What is in the new reel.
     pub summary: Summary,
@@ -16,85 +19,124 @@ pub struct Recovered {
     pub holes: u64,
     /// Bytes skipped.
     pub lost_bytes: u64,
+    /// Records lost, as far as chunk headers that are whole or the old summary tell.
+    pub lost_records: u64,
+    /// Events lost by kind; known only where the old summary is whole.
+    pub lost_events: BTreeMap<String, u64>,
 }
 
 impl Recovered {
     /// Whether anything is missing.
     pub fn is_lossy(&self) -> bool {
-        self.holes > 0
+        self.holes > 0 || self.lost_records > 0
     }
 }
 
-/// Copies every whole chunk of a damaged reel into a new, sealed one. Between two chunks that are not neighbours
+/// Copies every whole record of a damaged reel into a new, sealed one. Between two chunks that are not neighbours
 /// stands a gap record.
 ///
 /// # Errors
 /// [`TraceError`] where the input's header is lost, or where the output cannot be written.
 pub fn recover(input: &Path, output: &Path, options: WriteOptions) -> Result<Recovered, TraceError> {
-    let bytes =
-        fs::read(input).map_err(|source| TraceError::Io { path: input.to_owned(), doing: "read", source })?;
+    let io = |doing| move |source| TraceError::Io { path: input.to_owned(), doing, source };
     // The ordinary reader judges magic and header, with its messages.
-    let header = super::Reader::new(bytes.as_slice(), input, Limits::default())?.header().clone();
-    let mut writer = ReelWriter::create(output, &note_source(header, input), options)?;
-    let mut found = Recovered { summary: Summary::default(), chunks: 0, holes: 0, lost_bytes: 0 };
-    let mut at = MAGIC.len();
-    let mut next_sequence = 0;
-    let mut last = TraceTime::ZERO;
-    let mut sealed = false;
-    while at < bytes.len() && !sealed {
-        let Some((chunk, body, len)) = whole_chunk(&bytes[at..]) else {
-            let skipped = next_marker(&bytes, at + 1) - at;
-            found.holes += 1;
-            found.lost_bytes += skipped as u64;
-            at += skipped;
-            continue;
-        };
-        at += len;
-        if chunk.sequence != next_sequence {
-            writer.push(&Record::Gap(gap(last, chunk.first, next_sequence, chunk.sequence)))?;
-        }
-        next_sequence = chunk.sequence + 1;
-        last = chunk.last;
-        match chunk.kind {
-            ChunkType::Data => {
-                found.chunks += 1;
-                for record in &codec::decode_body(&body).unwrap_or_default() {
-                    writer.push(record)?;
-                }
+    let header = super::Reader::open(input)?.header().clone();
+    let mut file = File::open(input).map_err(io("open"))?;
+    file.seek(SeekFrom::Start(MAGIC.len() as u64)).map_err(io("read"))?;
+    // What the level took away stays away; nothing else is taken.
+    let options = WriteOptions { detail: header.detail, ..options };
+    let writer = ReelWriter::create(output, &note_source(header, input), options)?;
+    let mut copy = Copy { writer, found: Recovered::default(), next: 0, last: TraceTime::ZERO, old: None };
+    let mut salvage = Salvage::after_magic(file, Limits::default());
+    while let Some(stretch) = salvage.next_stretch().map_err(io("read"))? {
+        copy.take(stretch)?;
+    }
+    copy.finish()
+}
+
+struct Copy {
+    writer: ReelWriter,
+    found: Recovered,
+    /// Sequence number of the next chunk.
+    next: u64,
+    last: TraceTime,
+    /// The summary of the damaged reel.
+    old: Option<Summary>,
+}
+
+impl Copy {
+    fn take(&mut self, stretch: Stretch) -> Result<(), TraceError> {
+        let chunk = match stretch {
+            Stretch::Chunk(chunk) => chunk,
+            Stretch::Hole(hole) => {
+                self.found.holes += 1;
+                self.found.lost_bytes += hole.len;
+                self.found.lost_records += hole.records;
+                return Ok(());
             }
-            ChunkType::Summary => sealed = true,
+        };
+        let header = chunk.header;
+        if header.sequence != self.next {
+            let lost = format!(
+                "chunks {} to {} of the original are lost",
+                self.next,
+                header.sequence.saturating_sub(1)
+            );
+            self.gap(header.first, lost)?;
+        }
+        self.next = header.sequence.saturating_add(1);
+        match header.kind {
+            ChunkType::Data => {
+                self.found.chunks += 1;
+                self.copy_records(chunk.into_body())?;
+                self.last = header.last;
+            }
+            ChunkType::Summary => self.old = codec::from_named(&chunk.body).ok(),
             ChunkType::Header | ChunkType::Unknown(_) => {}
         }
+        Ok(())
     }
-    found.summary = writer.seal()?;
-    Ok(found)
+
+    fn copy_records(&mut self, records: codec::Body) -> Result<(), TraceError> {
+        let mut bad = 0;
+        for record in records {
+            match record {
+                Ok(record) => {
+                    self.last = record.at();
+                    self.writer.push(&record)?;
+                }
+                Err(_) => bad += 1,
+            }
+        }
+        self.found.lost_records += bad;
+        if bad > 0 {
+            self.gap(self.last, format!("{bad} records of the original cannot be read"))
+        } else {
+            Ok(())
+        }
+    }
+
+    fn gap(&mut self, at: TraceTime, detail: String) -> Result<(), TraceError> {
+        let gap = Gap { at, from: self.last, kind: "*".to_owned(), reason: GapReason::Unreadable, detail };
+        self.writer.push(&Record::Gap(gap))
+    }
+
+    fn finish(mut self) -> Result<Recovered, TraceError> {
+        self.found.summary = self.writer.seal()?;
+        for (kind, verbs) in self.old.iter().flat_map(|old| &old.events) {
+            let count = |verbs: &BTreeMap<String, u64>| verbs.values().sum::<u64>();
+            let lost = count(verbs).saturating_sub(self.found.summary.events.get(kind).map_or(0, count));
+            if lost > 0 {
+                self.found.lost_events.insert(kind.clone(), lost);
+            }
+        }
+        let lost_events = self.found.lost_events.values().sum();
+        self.found.lost_records = self.found.lost_records.max(lost_events);
+        Ok(self.found)
+    }
 }
 
 fn note_source(mut header: Header, input: &Path) -> Header {
     header.labels.insert("recovered-from".to_owned(), input.display().to_string());
     header
-}
-
-fn gap(from: TraceTime, at: TraceTime, expected: u64, got: u64) -> Gap {
-    let detail = format!("chunks {expected} to {} of the original are lost", got.saturating_sub(1));
-    Gap { at, from, kind: "*".to_owned(), reason: GapReason::Unreadable, detail }
-}
-
-/// The chunk at the start of `bytes`, decompressed, and its length; `None` where it is not whole.
-fn whole_chunk(bytes: &[u8]) -> Option<(ChunkHeader, Vec<u8>, usize)> {
-    let header = ChunkHeader::decode(bytes.first_chunk::<CHUNK_HEADER_LEN>()?, &Limits::default()).ok()?;
-    let len = CHUNK_HEADER_LEN + header.stored_len as usize;
-    let stored = bytes.get(CHUNK_HEADER_LEN..len)?;
-    if crc32c::crc32c(stored) != header.body_crc {
-        return None;
-    }
-    let body = zstd::bulk::decompress(stored, header.decompressed_len as usize).ok()?;
-    let readable = header.kind != ChunkType::Data || codec::decode_body(&body).is_ok();
-    readable.then_some((header, body, len))
-}
-
-/// Where the next chunk may start, or the end.
-fn next_marker(bytes: &[u8], from: usize) -> usize {
-    let found = bytes[from..].windows(SYNC.len()).position(|window| window == SYNC);
-    found.map_or(bytes.len(), |at| from + at)
 }

@@ -48,12 +48,24 @@ impl Summary {
         self.last = self.last.max(record.at());
         match record {
             Record::Object(event) => {
-                let verbs = self.events.entry(event.key.kind.clone()).or_default();
-                *verbs.entry(event.verb.as_str().to_owned()).or_default() += 1;
+                // Nearly always both are known: no text is copied.
+                let counted =
+                    self.events.get_mut(&event.key.kind).and_then(|v| v.get_mut(event.verb.as_str()));
+                if let Some(count) = counted {
+                    *count += 1;
+                } else {
+                    let verbs = self.events.entry(event.key.kind.clone()).or_default();
+                    verbs.insert(event.verb.as_str().to_owned(), 1);
+                }
             }
             Record::Gap(_) => self.gaps += 1,
             _ => {}
         }
+    }
+
+    /// Whether the chunk list can be used on a file of this many bytes: a stranger may have written it.
+    pub(super) fn is_index(&self, file_len: u64) -> bool {
+        self.chunks.iter().all(|chunk| chunk.offset.checked_add(chunk.len).is_some_and(|end| end <= file_len))
     }
 
     pub(super) fn add_chunk(&mut self, offset: u64, len: u64, header: &ChunkHeader) {

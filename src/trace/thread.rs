@@ -3,12 +3,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use super::{CHUNK_SPAN, Header, ReelWriter, Summary, TraceError, WriteOptions};
 use crate::model::{Gap, GapReason, Record, TraceTime};
 
 /// Records that wait for the disk at most; one more is dropped and counted as a gap.
 const QUEUE: usize = 1 << 14;
+
+/// How often an idle writer looks whether its chunk is old enough to be closed.
+const TICK: Duration = Duration::from_millis(100);
 
 enum Message {
     Record(Box<Record>),
@@ -113,10 +117,17 @@ fn write_until_sealed(
 ) -> Result<Summary, TraceError> {
     let mut failure = None;
     let mut last = TraceTime::ZERO;
+    let mut idle = Duration::ZERO;
     let sealing = loop {
-        let message = match inbox.recv_timeout(CHUNK_SPAN) {
-            Ok(Message::Record(record)) => Some(record),
-            Err(RecvTimeoutError::Timeout) => None,
+        let message = match inbox.recv_timeout(TICK) {
+            Ok(Message::Record(record)) => {
+                idle = Duration::ZERO;
+                Some(record)
+            }
+            Err(RecvTimeoutError::Timeout) => {
+                idle += TICK;
+                None
+            }
             Ok(Message::Seal) => break true,
             Err(RecvTimeoutError::Disconnected) => break false,
         };
@@ -130,7 +141,9 @@ fn write_until_sealed(
                 shared.records.fetch_add(1, Ordering::Relaxed);
                 note_overflow(&mut writer, shared, from, last).and_then(|()| writer.push(&record))
             }
-            None => writer.close_chunk(),
+            // The oldest record has waited for what the chunk spans and since.
+            None if writer.pending_span() + idle >= CHUNK_SPAN => writer.close_chunk(),
+            None => Ok(()),
         };
         shared.bytes.store(writer.len(), Ordering::Relaxed);
         if let Err(error) = written {

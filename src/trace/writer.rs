@@ -1,10 +1,13 @@
+use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::codec::BodyWriter;
 use super::format::{ChunkHeader, ChunkType, MAGIC, encode_footer};
-use super::{CHUNK_HEADER_LEN, Header, Summary, TraceError, codec};
+use super::header::DELTA;
+use super::{CHUNK_HEADER_LEN, Detail, Header, Summary, TraceError, codec, lifecycle};
 use crate::model::{Record, TraceTime};
 
 /// A chunk is closed once its records reach this many bytes before compression.
@@ -20,11 +23,42 @@ pub struct WriteOptions {
     pub level: i32,
     /// Replace a file that exists.
     pub overwrite: bool,
+    /// How much of each object to keep.
+    pub detail: Detail,
 }
 
 impl Default for WriteOptions {
     fn default() -> Self {
-        WriteOptions { level: 3, overwrite: false }
+        WriteOptions { level: 3, overwrite: false, detail: Detail::Lossless }
+    }
+}
+
+/// Where the bytes go.
+enum Output {
+    File(File),
+    Stream(Box<dyn Write + Send>),
+}
+
+impl fmt::Debug for Output {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if matches!(self, Output::File(_)) { "File" } else { "Stream" })
+    }
+}
+
+impl Output {
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Output::File(file) => file.write_all(bytes),
+            Output::Stream(stream) => stream.write_all(bytes),
+        }
+    }
+
+    /// Waits until what was written is out of this process's and, of a file, the system's hands.
+    fn sync(&mut self) -> io::Result<()> {
+        match self {
+            Output::File(file) => file.sync_data(),
+            Output::Stream(stream) => stream.flush(),
+        }
     }
 }
 
@@ -33,11 +67,11 @@ impl Default for WriteOptions {
 #[derive(Debug)]
 pub struct ReelWriter {
     path: PathBuf,
-    file: File,
+    output: Output,
     options: WriteOptions,
     offset: u64,
     sequence: u64,
-    body: Vec<u8>,
+    body: BodyWriter,
     records: u32,
     first: TraceTime,
     last: TraceTime,
@@ -51,14 +85,35 @@ impl ReelWriter {
     /// # Errors
     /// [`TraceError::Exists`] unless overwriting was asked for; [`TraceError::Io`].
     pub fn create(path: &Path, header: &Header, options: WriteOptions) -> Result<ReelWriter, TraceError> {
-        let file = open_new(path, options.overwrite)?;
+        ReelWriter::start(path, Output::File(open_new(path, options.overwrite)?), header, options)
+    }
+
+    /// Writes the header to a pipe or the like; `path` is for messages.
+    ///
+    /// # Errors
+    /// [`TraceError::Io`].
+    pub fn stream(
+        stream: Box<dyn Write + Send>,
+        path: &Path,
+        header: &Header,
+        options: WriteOptions,
+    ) -> Result<ReelWriter, TraceError> {
+        ReelWriter::start(path, Output::Stream(stream), header, options)
+    }
+
+    fn start(
+        path: &Path,
+        output: Output,
+        header: &Header,
+        options: WriteOptions,
+    ) -> Result<ReelWriter, TraceError> {
         let mut writer = ReelWriter {
             path: path.to_owned(),
-            file,
+            output,
             options,
             offset: 0,
             sequence: 0,
-            body: Vec::new(),
+            body: BodyWriter::default(),
             records: 0,
             first: TraceTime::ZERO,
             last: TraceTime::ZERO,
@@ -66,7 +121,11 @@ impl ReelWriter {
             failed: false,
         };
         writer.write_all(&MAGIC)?;
-        let map = codec::named(header)?;
+        let mut header = Header { detail: options.detail, ..header.clone() };
+        if !header.requires.iter().any(|feature| feature == DELTA) {
+            header.requires.push(DELTA.to_owned());
+        }
+        let map = codec::named(&header)?;
         writer.write_chunk(ChunkType::Header, &map, 1)?;
         Ok(writer)
     }
@@ -80,7 +139,12 @@ impl ReelWriter {
         if self.records > 0 && at.since(self.first) >= CHUNK_SPAN {
             self.close_chunk()?;
         }
-        codec::encode(record, &mut self.body)?;
+        match record {
+            Record::Object(event) if self.options.detail == Detail::Lifecycle => {
+                self.body.push(&Record::Object(lifecycle::lean(event)))?;
+            }
+            _ => self.body.push(record)?,
+        }
         if self.records == 0 {
             self.first = at;
             self.last = at;
@@ -90,7 +154,11 @@ impl ReelWriter {
         self.last = self.last.max(at);
         self.records += 1;
         self.summary.count(record);
-        if self.body.len() >= CHUNK_BYTES { self.close_chunk() } else { Ok(()) }
+        if self.body.bytes().len() >= CHUNK_BYTES || self.body.is_full() {
+            self.close_chunk()
+        } else {
+            Ok(())
+        }
     }
 
     /// Writes what is pending and waits for the disk.
@@ -103,10 +171,10 @@ impl ReelWriter {
         }
         let body = std::mem::take(&mut self.body);
         let offset = self.offset;
-        let header = self.write_chunk(ChunkType::Data, &body, self.records)?;
+        let header = self.write_chunk(ChunkType::Data, body.bytes(), self.records)?;
         self.summary.add_chunk(offset, self.offset - offset, &header);
         self.body = body;
-        self.body.clear();
+        self.body.reset();
         self.records = 0;
         Ok(())
     }
@@ -125,6 +193,11 @@ impl ReelWriter {
         self.write_all(&encode_footer(summary_offset))?;
         self.sync()?;
         Ok(self.summary)
+    }
+
+    /// How much time the records that are not yet on the disk span.
+    pub(super) fn pending_span(&self) -> Duration {
+        if self.records == 0 { Duration::ZERO } else { self.last.since(self.first) }
     }
 
     /// Bytes in the file so far.
@@ -163,7 +236,7 @@ impl ReelWriter {
             let source = io::Error::other("an earlier write failed");
             return Err(self.io("write", source));
         }
-        if let Err(source) = self.file.write_all(bytes) {
+        if let Err(source) = self.output.write_all(bytes) {
             self.failed = true;
             return Err(self.io("write", source));
         }
@@ -172,7 +245,7 @@ impl ReelWriter {
     }
 
     fn sync(&mut self) -> Result<(), TraceError> {
-        if let Err(source) = self.file.sync_data() {
+        if let Err(source) = self.output.sync() {
             self.failed = true;
             return Err(self.io("flush", source));
         }

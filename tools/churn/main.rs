@@ -151,7 +151,7 @@ async fn produce(cluster: &Cluster, args: &Args) -> anyhow::Result<Summary> {
 
     // Trace time starts with the recording.
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
-    let write = WriteOptions { level: LEVEL, overwrite: args.overwrite };
+    let write = WriteOptions { level: LEVEL, overwrite: args.overwrite, ..WriteOptions::default() };
     let header = header(&target, cluster, args, clock.wall_ns());
     let reel = ReelThread::start(&args.out, &header, write)?;
     let recorder = Recorder::start(&target.client, default_kinds(), false, reel.sink(), clock, None).await?;

@@ -1,0 +1,235 @@
+//! Packed values: JSON as MessagePack with the strings of a chunk in a table. `docs/trace-format.md`, "Packed values".
+
+use std::collections::HashMap;
+
+use serde_json::{Map, Number, Value};
+
+use super::stamp;
+use crate::trace::pack::{self, Cursor, Token, sign_extend};
+
+/// Extension: nothing is there.
+const ABSENT: i8 = 0;
+/// Extension: a JSON integer, two's complement.
+const INTEGER: i8 = 1;
+/// Extension: a JSON integer of 2^63 and more.
+const UNSIGNED: i8 = 2;
+/// Extension: a time in whole seconds; the timestamp type that MessagePack defines.
+const STAMP: i8 = -1;
+
+/// What every value costs besides the bytes of its strings and keys: about what it takes in memory.
+pub(super) const NODE_COST: u64 = 64;
+
+/// Nesting that a packed value may have; `serde_json` stops at 128 as well.
+const MAX_DEPTH: usize = 128;
+
+/// Entries that a chunk's string table may have.
+const MAX_STRINGS: usize = 1 << 20;
+
+/// The strings of a chunk that a writer has written.
+#[derive(Debug, Default)]
+pub(super) struct WrittenStrings {
+    numbers: HashMap<Box<str>, u32>,
+}
+
+impl WrittenStrings {
+    /// Appends a value, or the mark of its absence.
+    pub(super) fn put(&mut self, out: &mut Vec<u8>, value: Option<&Value>) {
+        let Some(value) = value else { return pack::put_fixext(out, ABSENT, &[0]) };
+        match value {
+            Value::Null => out.push(0xc0),
+            Value::Bool(false) => out.push(0xc2),
+            Value::Bool(true) => out.push(0xc3),
+            Value::Number(number) => put_number(out, number),
+            Value::String(text) => match stamp::seconds(text) {
+                Some(seconds) => pack::put_fixext(out, STAMP, &seconds.to_be_bytes()),
+                None => self.put_text(out, text),
+            },
+            Value::Array(items) => {
+                pack::put_array(out, items.len());
+                for item in items {
+                    self.put(out, Some(item));
+                }
+            }
+            Value::Object(map) => {
+                pack::put_map(out, map.len());
+                for (key, value) in map {
+                    self.put_text(out, key);
+                    self.put(out, Some(value));
+                }
+            }
+        }
+    }
+
+    /// Appends a string: itself the first time, then its number.
+    pub(super) fn put_text(&mut self, out: &mut Vec<u8>, text: &str) {
+        if let Some(number) = self.numbers.get(text) {
+            return pack::put_uint(out, u64::from(*number));
+        }
+        self.numbers.insert(text.into(), self.numbers.len() as u32);
+        pack::put_str(out, text);
+    }
+
+    /// Whether the table should not grow any further.
+    pub(super) fn is_full(&self) -> bool {
+        self.numbers.len() >= MAX_STRINGS / 2
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.numbers.clear();
+    }
+}
+
+/// Appends a JSON integer, or another number.
+pub(super) fn put_number(out: &mut Vec<u8>, number: &Number) {
+    match (number.as_i64(), number.as_u64()) {
+        (Some(n), _) => match n {
+            -0x80..=0x7f => pack::put_fixext(out, INTEGER, &(n as i8).to_be_bytes()),
+            -0x8000..=0x7fff => pack::put_fixext(out, INTEGER, &(n as i16).to_be_bytes()),
+            -0x8000_0000..=0x7fff_ffff => pack::put_fixext(out, INTEGER, &(n as i32).to_be_bytes()),
+            _ => pack::put_fixext(out, INTEGER, &n.to_be_bytes()),
+        },
+        (None, Some(n)) => pack::put_fixext(out, UNSIGNED, &n.to_be_bytes()),
+        (None, None) => pack::put_float(out, number.as_f64().unwrap_or_default()),
+    }
+}
+
+/// The strings of a chunk as a reader has met them.
+#[derive(Debug, Default)]
+pub(super) struct ReadStrings {
+    list: Vec<Box<str>>,
+}
+
+impl ReadStrings {
+    /// Reads a value, `None` where it is absent; adds what it costs to `cost`.
+    pub(super) fn take(
+        &mut self,
+        from: &mut Cursor<'_>,
+        budget: &mut Budget,
+    ) -> Result<Option<Value>, String> {
+        self.nested(from, budget, MAX_DEPTH)
+    }
+
+    fn nested(
+        &mut self,
+        from: &mut Cursor<'_>,
+        budget: &mut Budget,
+        depth: usize,
+    ) -> Result<Option<Value>, String> {
+        let depth = depth.checked_sub(1).ok_or("a value is nested too deeply")?;
+        budget.spend(NODE_COST)?;
+        Ok(Some(match from.token()? {
+            Token::Nil => Value::Null,
+            Token::Bool(yes) => Value::Bool(yes),
+            Token::Float(n) => Value::Number(Number::from_f64(n).ok_or("a number that JSON does not have")?),
+            Token::Ext(ABSENT, _) => return Ok(None),
+            Token::Ext(code, bytes) => {
+                let value = extension(code, bytes)?;
+                budget.spend(cost(&value) - NODE_COST)?;
+                value
+            }
+            Token::Array(len) => {
+                let mut items = Vec::with_capacity(len.min(from.remaining()).min(1 << 12));
+                for _ in 0..len {
+                    items.push(self.nested(from, budget, depth)?.ok_or("an array element is absent")?);
+                }
+                Value::Array(items)
+            }
+            Token::Map(len) => {
+                let mut map = Map::new();
+                for _ in 0..len {
+                    let token = from.token()?;
+                    let key = self.text(token, budget)?;
+                    map.insert(key, self.nested(from, budget, depth)?.ok_or("a map value is absent")?);
+                }
+                Value::Object(map)
+            }
+            token => Value::String(self.text(token, budget)?),
+        }))
+    }
+
+    /// The string that a token stands for.
+    pub(super) fn text(&mut self, token: Token<'_>, budget: &mut Budget) -> Result<String, String> {
+        let text = match token {
+            Token::Str(text) => {
+                if self.list.len() >= MAX_STRINGS {
+                    return Err(format!("the chunk has more than {MAX_STRINGS} strings"));
+                }
+                self.list.push(text.into());
+                text
+            }
+            Token::Uint(number) => self
+                .list
+                .get(number as usize)
+                .ok_or_else(|| format!("string {number} of {} is asked for", self.list.len()))?,
+            other => return Err(format!("{other:?} where a string should be")),
+        };
+        budget.spend(text.len() as u64)?;
+        Ok(text.to_owned())
+    }
+}
+
+fn extension(code: i8, bytes: &[u8]) -> Result<Value, String> {
+    let number = bytes.iter().take(8).fold(0, |n, byte| (n << 8) | u64::from(*byte));
+    match (code, bytes.len()) {
+        (STAMP, 4) => Ok(Value::String(stamp::text(number as u32))),
+        (INTEGER, len @ (1 | 2 | 4 | 8)) => Ok(Value::from(sign_extend(number, len))),
+        (UNSIGNED, 8) => Ok(Value::from(number)),
+        (code, len) => Err(format!("extension {code} of {len} bytes means nothing in a value")),
+    }
+}
+
+/// What a chunk may still cost its reader.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Budget {
+    pub(super) left: u64,
+}
+
+impl Budget {
+    pub(super) fn spend(&mut self, cost: u64) -> Result<(), String> {
+        self.left = self.left.checked_sub(cost).ok_or("the chunk unpacks to more than the limit")?;
+        Ok(())
+    }
+}
+
+/// What a value costs, as [`Budget`] counts.
+pub(super) fn cost(value: &Value) -> u64 {
+    NODE_COST
+        + match value {
+            Value::String(text) => text.len() as u64,
+            Value::Array(items) => items.iter().map(cost).sum(),
+            Value::Object(map) => map.iter().map(|(key, value)| key.len() as u64 + cost(value)).sum(),
+            _ => 0,
+        }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn read(bytes: &[u8], left: u64) -> Result<Option<Value>, String> {
+        ReadStrings::default().take(&mut Cursor::new(bytes), &mut Budget { left })
+    }
+
+    #[test]
+    fn every_kind_of_value_survives_and_costs_the_same_on_both_sides() {
+        let value = json!({"a": [0, -1, 127, 128, -32_769, i64::MIN, u64::MAX, 1.0, -0.0, 1e300], "b": {"a": "b"},
+                           "t": "2026-11-24T10:00:05Z", "u": "ü", "n": null, "y": [true, false, {}, [], ""]});
+        let mut out = Vec::new();
+        WrittenStrings::default().put(&mut out, Some(&value));
+        let mut budget = Budget { left: 1 << 20 };
+        let back = ReadStrings::default().take(&mut Cursor::new(&out), &mut budget).unwrap().unwrap();
+        assert_eq!(back.to_string(), value.to_string());
+        assert_eq!((1 << 20) - budget.left, cost(&value));
+    }
+
+    #[test]
+    fn deep_wide_and_dangling_values_are_errors() {
+        assert!(read(&vec![0x91; 100_000], u64::MAX).unwrap_err().contains("deep"));
+        let wide: Vec<u8> = [0xdd, 0x7f, 0xff, 0xff, 0xff].into_iter().chain([0xc0; 10_000]).collect();
+        assert!(read(&wide, 1 << 16).unwrap_err().contains("limit"));
+        assert!(read(&[7], u64::MAX).unwrap_err().contains("string 7"));
+        assert!(read(&[0x91, 0xd4, 0, 0], u64::MAX).unwrap_err().contains("absent"));
+        assert!(read(&[0xd4, 9, 0], u64::MAX).unwrap_err().contains("extension 9"));
+    }
+}

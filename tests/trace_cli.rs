@@ -1,0 +1,96 @@
+//! `kubereel trace` as a process: what it writes reads back, pipes work, and exit codes tell loss.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use kubereel::model::{Record, Verb};
+use kubereel::trace::Reader;
+
+fn case(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("traces/conformance").join(name)
+}
+
+fn trace(args: &[&str], reel: &Path, more: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kubereel"));
+    command.args(["--quiet", "trace"]).args(args).arg(reel).args(more);
+    command.output().expect("the program can be started")
+}
+
+fn records(path: &Path) -> Vec<Record> {
+    Reader::open(path).expect("it is a reel").collect::<Result<_, _>>().expect("it is whole")
+}
+
+#[test]
+fn a_slice_starts_with_the_state_and_stands_alone() {
+    let dir = tempfile::tempdir().expect("there is room");
+    let out = dir.path().join("slice.reel");
+    let text = out.to_string_lossy();
+    let done = trace(&["slice"], &case("life.reel"), &["--from", "21ms", "--to", "23ms", "-o", &text]);
+    assert_eq!(done.status.code(), Some(0));
+    let verbs: Vec<_> = records(&out)
+        .iter()
+        .map(|record| match record {
+            Record::Object(event) => (event.at.as_nanos() / 1_000_000, event.verb, event.key.name.clone()),
+            other => panic!("{other:?} was not in the original"),
+        })
+        .collect();
+    let expected = [
+        (21, Verb::Initial, "web-0"),
+        (21, Verb::Initial, "web-1"),
+        (21, Verb::Initial, "web-2"),
+        (21, Verb::Modified, "web-2"),
+        (22, Verb::Modified, "web-2"),
+    ];
+    assert_eq!(verbs, expected.map(|(at, verb, name)| (at, verb, name.to_owned())));
+}
+
+#[test]
+fn a_reel_of_whole_objects_is_rewritten_without_loss() {
+    let dir = tempfile::tempdir().expect("there is room");
+    let out = dir.path().join("new.reel");
+    let done = trace(&["filter"], &case("whole-objects.reel"), &["-o", &out.to_string_lossy()]);
+    assert_eq!(done.status.code(), Some(0));
+    assert_eq!(records(&out), records(&case("whole-objects.reel")));
+    assert_eq!(trace(&["check"], &out, &[]).status.code(), Some(0));
+}
+
+#[test]
+fn loss_is_exit_code_3_and_recover_makes_it_whole() {
+    let dir = tempfile::tempdir().expect("there is room");
+    let out = dir.path().join("mended.reel");
+    let hurt = case("damaged.reel");
+    for command in ["cat", "info", "check"] {
+        assert_eq!(trace(&[command], &hurt, &[]).status.code(), Some(3), "{command}");
+    }
+    let mended = trace(&["recover"], &hurt, &["-o", &out.to_string_lossy()]);
+    assert_eq!(mended.status.code(), Some(3));
+    assert!(String::from_utf8_lossy(&mended.stdout).contains("Pod: 1 events lost"));
+    assert_eq!(trace(&["check"], &out, &[]).status.code(), Some(0));
+}
+
+#[test]
+fn pipes_work_and_a_closed_one_is_success() {
+    let mut first = Command::new(env!("CARGO_BIN_EXE_kubereel"))
+        .args(["--quiet", "trace", "filter"])
+        .arg(case("life.reel"))
+        .args(["--name", "web-2", "-o", "-"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the program can be started");
+    let second = Command::new(env!("CARGO_BIN_EXE_kubereel"))
+        .args(["trace", "export", "-", "--to", "csv"])
+        .stdin(first.stdout.take().expect("it is piped"))
+        .output()
+        .expect("the program can be started");
+    assert!(first.wait().expect("it ends").success() && second.status.success());
+    assert_eq!(String::from_utf8_lossy(&second.stdout).lines().count(), 7);
+
+    let mut cat = Command::new(env!("CARGO_BIN_EXE_kubereel"))
+        .args(["trace", "cat"])
+        .arg(case("life.reel"))
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the program can be started");
+    drop(cat.stdout.take());
+    assert!(cat.wait().expect("it ends").success());
+}
