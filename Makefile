@@ -4,6 +4,7 @@ BASELINE  ?= v1.36.3
 CANDIDATE ?= v1.37.2
 SAMPLE    ?= traces/churn.reel
 KUBEREEL  := target/release/kubereel
+VENV      := target/venv
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint fmt bench audit programs clean
@@ -17,8 +18,14 @@ demo: ## compare two real kube-scheduler versions on the shipped recording
 	$(KUBEREEL) cluster install $(BASELINE) --component kube-scheduler
 	$(KUBEREEL) compare $(SAMPLE) --baseline $(BASELINE) --candidate $(CANDIDATE)
 
-test: lint programs ## lints, then all tests, those against the real control plane included
-	cargo test --locked
+test: lint programs $(VENV)/ready ## lints, then all tests, those against the real control plane included
+	KUBEREEL_PYTHON=$(CURDIR)/$(VENV)/bin/python cargo test --locked
+
+# The second reader of the trace format, which the conformance test runs, needs two packages.
+$(VENV)/ready:
+	python3 -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check msgpack zstandard
+	touch $@
 
 lint: ## formatting and clippy, warnings denied
 	cargo fmt --check
@@ -33,8 +40,8 @@ programs:
 fmt: ## format the code
 	cargo fmt
 
-bench: ## benchmarks, with ratios measured in one run
-	cargo bench --locked
+bench: ## the trace format beside gzip JSON, plain MessagePack and YAML, in one run
+	cargo bench --locked --bench trace
 
 audit: ## licences, sources and advisories; needs `cargo deny` and the network
 	cargo deny check
