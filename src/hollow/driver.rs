@@ -65,17 +65,17 @@ async fn drive(
     loop {
         let fired = {
             let mut fleet = fleet.lock().unwrap_or_else(PoisonError::into_inner);
-            fleet.fire_next(Instants { trace: now(), wall: wall(&*clock) })
+            let fired = fleet.fire_next(Instants { trace: now(), wall: wall(&*clock) });
+            // Under the lock: whoever finds nothing owed finds the request submitted.
+            fired.map(|request| submit(&submitter, request, report.clone()))
         };
-        match fired {
-            Some(request) => {
-                let report = report.clone();
-                let (key, http) = (request.key.clone(), request.request.clone());
-                submitter.submit(&key, http, move |answer| report(&request, &answer));
-            }
-            None => {
-                let _ = tokio::time::timeout(NAP, wake.notified()).await;
-            }
+        if fired.is_none() {
+            let _ = tokio::time::timeout(NAP, wake.notified()).await;
         }
     }
+}
+
+fn submit(submitter: &Submitter, request: HollowRequest, report: Report) {
+    let (key, http) = (request.key.clone(), request.request.clone());
+    submitter.submit(&key, http, move |answer| report(&request, &answer));
 }

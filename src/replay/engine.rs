@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::plan::{Action, NodeChange};
 use super::target::RUN_ANNOTATION;
-use super::world::{Whereabouts, World};
+use super::world::{Whereabouts, World, WorldState};
 use crate::hollow::{Fleet, HollowRequest, Leases, TraceNow, registration};
 use crate::k8s::{Answer, K8sError, PatchType, Request, Submitter};
 use crate::model::{
@@ -32,6 +32,8 @@ pub(super) struct Engine {
     pub(super) leases: Arc<Leases>,
     pub(super) now: TraceNow,
     pub(super) seq: Arc<AtomicU64>,
+    /// The newest resourceVersion of a pod that an answer told of.
+    pub(super) written: Arc<AtomicU64>,
 }
 
 /// When an action was due, on both time lines.
@@ -163,6 +165,7 @@ impl Engine {
 
     /// Writes down how an action went.
     pub(super) fn report(&self, kind: ActionKind, key: &ObjectKey, due: Due, answer: &Answer) {
+        self.note_written(key, answer);
         let (status, error) = match &answer.result {
             Ok(_) => (200, String::new()),
             Err(error) => (error.status().unwrap_or(0), error.to_string()),
@@ -200,6 +203,7 @@ impl Engine {
 
     /// Writes down what a hollow node did to a pod.
     pub(super) fn report_hollow(&self, request: &HollowRequest, due: TraceTime, answer: &Answer) {
+        self.note_written(&request.key, answer);
         match (request.action, &answer.result) {
             (Some(kind), _) => {
                 self.report(kind, &request.key, Due { trace: request.due, run: due }, answer);
@@ -210,6 +214,19 @@ impl Engine {
             }
             (None, _) => {}
         }
+    }
+
+    fn note_written(&self, key: &ObjectKey, answer: &Answer) {
+        let Ok(reply) = &answer.result else { return };
+        let rv = reply.body["metadata"]["resourceVersion"].as_str().and_then(|rv| rv.parse().ok());
+        if let Some(rv) = rv.filter(|_| key.kind == "Pod") {
+            self.written.fetch_max(rv, Ordering::SeqCst);
+        }
+    }
+
+    /// Whether every request has been answered and the observer has seen what came of it.
+    pub(super) fn is_caught_up(&self, world: &WorldState) -> bool {
+        self.submitter.open_requests() == 0 && world.has_seen_pod(self.written.load(Ordering::SeqCst))
     }
 
     fn push_report(&self, report: ActionReport) {

@@ -243,6 +243,7 @@ impl Stage {
             leases: Arc::new(Leases::start(target.client.clone(), clock.clone())),
             now,
             seq: Arc::new(AtomicU64::new(0)),
+            written: Arc::new(AtomicU64::new(0)),
         };
         engine.mark(RunPhase::WarmUp, BTreeMap::new());
         let driver = matches!(mode, Mode::Open { .. }).then(|| engine.driver(&open_time));
@@ -382,12 +383,10 @@ impl Stage {
     async fn drain(&self, end: TraceTime, limit: Duration, stop: &Stop) {
         let rest = self.open_time.due(end).since(self.engine.clock.now());
         let settled = |w: &WorldState| {
+            // In this order: what is no longer owed has been submitted by then.
             let owed = self.engine.fleet().next_due().is_some();
-            stop.is_stopped()
-                || !owed
-                    && w.pods
-                        .values()
-                        .all(|p| !p.deleting && (p.has_started() || (p.node.is_none() && p.marked)))
+            let on_its_way = |p: &PodNow| p.deleting || !(p.has_started() || (p.node.is_none() && p.marked));
+            stop.is_stopped() || !(owed || !self.engine.is_caught_up(w) || w.pods.values().any(on_its_way))
         };
         let over = |_: &WorldState| stop.is_stopped();
         self.engine.world.until(rest, over).await;
