@@ -5,7 +5,7 @@ use super::{Outcome, output};
 use crate::k8s::connect;
 use crate::replay;
 
-/// Removes the pods and nodes that replays made, and nothing else.
+/// Removes what replays made (pods, nodes, classes, budgets, services), and nothing else. Namespaces stay.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  kubereel clean --context test --run 3f0c6f0e-4f5e-4d0c-9f0e-0c6f0e4f5e4d"

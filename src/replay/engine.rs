@@ -60,7 +60,9 @@ impl Engine {
             Action::CreateContext { kind, object, status } => {
                 let key = action.key();
                 let status = status.iter().map(|s| merge(kind, &key, Some("status"), s));
-                std::iter::once(Request::create(kind, object)).chain(status).collect()
+                let mut object = object.clone();
+                object["metadata"]["annotations"][RUN_ANNOTATION] = self.run_id.as_str().into();
+                std::iter::once(Request::create(kind, &object)).chain(status).collect()
             }
             Action::UpdateContext { kind, key, patch, status } => {
                 let object = patch.iter().map(|p| merge(kind, key, None, p));

@@ -31,7 +31,7 @@ const NEVER: TraceTime = TraceTime::from_nanos(u64::MAX);
 const LOOK_AGAIN: Duration = Duration::from_millis(4);
 
 /// How often a preemption may be found lagging, and nothing else, before the difference is taken to stay.
-const LAG_LOOKS: u32 = 40;
+const LAG_LOOKS: u32 = 100;
 
 /// A run in lockstep.
 pub(super) struct Lockstep {
@@ -44,8 +44,9 @@ pub(super) struct Lockstep {
     pub(super) wall: StepWall,
     /// What the control plane will do to pods.
     pub(super) evictions: RefCell<Evictions>,
-    /// By how much preemptions may lag.
+    /// By how much the scheduler may lag, and by how much it did at the start.
     pub(super) slack: Cell<Slack>,
+    pub(super) floor: Slack,
 }
 
 /// A wall clock that moves one second a reading. Preemption compares the start times of pods in whole seconds and
@@ -280,11 +281,14 @@ impl Lockstep {
                     let world = self.engine.world.state();
                     let slack = self.slack.get();
                     match view.restless(&world, &self.scheduler, &self.baseline, slack) {
-                        None => return,
-                        Some(Restless::Preempting) if lagging == LAG_LOOKS => {
+                        None => {
+                            self.slack.set(slack.tightened(view.lag(&world), self.floor));
+                            return;
+                        }
+                        Some(Restless::Lagging) if lagging == LAG_LOOKS => {
                             self.slack.set(view.lag(&world));
                         }
-                        Some(Restless::Preempting) => lagging += 1,
+                        Some(Restless::Lagging) => lagging += 1,
                         Some(other) => {
                             lagging = 0;
                             *reason = other.to_string();

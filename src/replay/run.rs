@@ -11,7 +11,7 @@ use super::open::{self, OpenTime};
 use super::plan::{Action, Plan, Submission};
 use super::scheduler::{Baseline, SchedulerProbe};
 use super::target::refuse_used;
-use super::world::{PodNow, World, WorldState};
+use super::world::{DEFAULT_SCHEDULER, PodNow, World, WorldState};
 use crate::hollow::{Driver, Fleet, Leases, TraceNow};
 use crate::k8s::{ConnectOptions, K8sError, Submitter, Target};
 use crate::model::{ObjectEvent, PhaseMark, PodView, Record, RunPhase, TraceTime};
@@ -264,11 +264,12 @@ impl Stage {
             engine: self.engine.clone(),
             virtual_time: self.virtual_time.clone(),
             probe,
-            scheduler: "default-scheduler".to_owned(),
+            scheduler: DEFAULT_SCHEDULER.to_owned(),
             baseline: Baseline::new(view.counts(), counts),
             wall: StepWall::before(self.engine.wall()),
             evictions: RefCell::default(),
             slack: Cell::new(lag),
+            floor: lag,
         })
     }
 

@@ -4,6 +4,13 @@ use std::fmt;
 use super::world::{Counts, WorldState};
 use crate::k8s::{ConnectOptions, K8sError, component_client};
 
+/// Labels of the events that [`Counts::node_updates`] counts.
+const NODE_UPDATES: &[&str] =
+    &["NodeUpdateNodeAllocatable", "NodeUpdateNodeLabel", "NodeUpdateNodeTaint", "NodeUpdateNodeCondition"];
+
+/// Label of the events that [`Counts::pending_updates`] counts.
+const PENDING_UPDATES: &[&str] = &["UnscheduledPodUpdate"];
+
 /// What the scheduler's `/metrics` say about its queues and about the events it has handled.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct SchedulerView {
@@ -32,8 +39,9 @@ pub(super) enum Restless {
     Unmarked,
     /// A pod lies in no queue: it is being scheduled.
     Scheduling,
-    /// A preemption is being carried out, or a victim has not been seen going down.
-    Preempting,
+    /// A preemption is being carried out, a victim has not been seen going down, or a change of a node or of a waiting
+    /// pod is on its way to it.
+    Lagging,
 }
 
 impl fmt::Display for Restless {
@@ -44,7 +52,7 @@ impl fmt::Display for Restless {
             Restless::Queued => "pods wait in the scheduler's active or back-off queue",
             Restless::Unmarked => "a pod is neither bound nor marked unschedulable",
             Restless::Scheduling => "a pod is being scheduled",
-            Restless::Preempting => "a preemption is under way",
+            Restless::Lagging => "a preemption is under way, or a change has not been seen",
         })
     }
 }
@@ -55,6 +63,29 @@ impl fmt::Display for Restless {
 pub(super) struct Slack {
     preemptions: i64,
     victims: i64,
+    node_updates: i64,
+    pending_updates: i64,
+}
+
+impl Slack {
+    /// Whether this lag is within what is allowed.
+    fn is_within(self, allowed: Slack) -> bool {
+        self.preemptions <= allowed.preemptions
+            && self.victims <= allowed.victims
+            && self.node_updates <= allowed.node_updates
+            && self.pending_updates <= allowed.pending_updates
+    }
+
+    /// What is still to be allowed at this lag: a lag that has gone was none to stay, but a scheduler that is ahead of
+    /// the observer for a moment (below the `floor`, the lag at the start) does not count.
+    pub(super) fn tightened(self, lag: Slack, floor: Slack) -> Slack {
+        Slack {
+            preemptions: self.preemptions.min(lag.preemptions).max(floor.preemptions),
+            victims: self.victims.min(lag.victims).max(floor.victims),
+            node_updates: self.node_updates.min(lag.node_updates).max(floor.node_updates),
+            pending_updates: self.pending_updates.min(lag.pending_updates).max(floor.pending_updates),
+        }
+    }
 }
 
 impl SchedulerView {
@@ -86,7 +117,13 @@ impl SchedulerView {
         Slack {
             preemptions: self.preemptions as i64 - self.executions as i64,
             victims: self.victims as i64 - world.counts.victims as i64,
+            node_updates: world.counts.node_updates as i64 - self.sum(NODE_UPDATES),
+            pending_updates: world.counts.pending_updates as i64 - self.sum(PENDING_UPDATES),
         }
+    }
+
+    fn sum(&self, events: &[&str]) -> i64 {
+        events.iter().map(|event| self.event(event) as i64).sum()
     }
 
     fn queue(&self, name: &str) -> i64 {
@@ -106,6 +143,8 @@ impl SchedulerView {
             nodes_added: self.event("NodeAdd"),
             nodes_gone: self.event("NodeDelete"),
             victims: 0,
+            node_updates: 0,
+            pending_updates: 0,
         }
     }
 
@@ -139,11 +178,7 @@ impl SchedulerView {
         if self.queue("unschedulable") + self.queue("gated") != pending {
             return Some(Restless::Scheduling);
         }
-        let lag = self.lag(world);
-        if lag.preemptions > slack.preemptions || lag.victims > slack.victims {
-            return Some(Restless::Preempting);
-        }
-        None
+        (!self.lag(world).is_within(slack)).then_some(Restless::Lagging)
     }
 }
 
@@ -163,6 +198,8 @@ impl Baseline {
                 nodes_added: scheduler.nodes_added.saturating_sub(seen.nodes_added),
                 nodes_gone: scheduler.nodes_gone.saturating_sub(seen.nodes_gone),
                 victims: 0,
+                node_updates: 0,
+                pending_updates: 0,
             },
         }
     }
@@ -174,6 +211,8 @@ impl Baseline {
             nodes_added: now.nodes_added.saturating_sub(self.before.nodes_added),
             nodes_gone: now.nodes_gone.saturating_sub(self.before.nodes_gone),
             victims: 0,
+            node_updates: 0,
+            pending_updates: 0,
         }
     }
 }
@@ -255,7 +294,7 @@ scheduler_preemption_goroutines_execution_total{result="success"} 1
         view.queues.insert("backoff".into(), 0);
         assert_eq!(look(&view, &world, none), Some(Restless::Scheduling));
         view.queues.insert("unschedulable".into(), 0);
-        assert_eq!(look(&view, &world, none), Some(Restless::Preempting));
+        assert_eq!(look(&view, &world, none), Some(Restless::Lagging));
         assert_eq!(look(&view, &world, view.lag(&world)), None);
         (view.executions, world.counts.victims) = (2, 5);
         assert_eq!(look(&view, &world, none), None);

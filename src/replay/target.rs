@@ -2,13 +2,16 @@ use serde_json::Value;
 
 use super::run::ReplayError;
 use crate::k8s::{K8sError, Request, send};
-use crate::model::{ID_ANNOTATION, Kind, NODE, ObjectKey, POD};
+use crate::model::{CONTEXT_KINDS, ID_ANNOTATION, Kind, NODE, ObjectKey, POD};
 
 /// Annotation with the id of the run that made an object.
 pub const RUN_ANNOTATION: &str = "kubereel.dev/run";
 
 /// Annotation that marks an object as made by kubereel without a replay (`kubereel hollow`, generators).
 pub const OWNER_ANNOTATION: &str = "kubereel.dev/owner";
+
+/// The context kinds that a run makes, but for namespaces.
+const REPLAYED: &[&str] = &["PriorityClass", "RuntimeClass", "PodDisruptionBudget", "Service"];
 
 /// Refuses a target that has nodes or pods: of others, or left over from an earlier run.
 pub(super) async fn refuse_used(client: &kube::Client) -> Result<(), ReplayError> {
@@ -26,27 +29,34 @@ pub(super) async fn refuse_used(client: &kube::Client) -> Result<(), ReplayError
     Ok(())
 }
 
-/// Deletes the pods and nodes that runs made: of one run, or of all. Says how many of each.
+/// Deletes what runs made: of one run, or of all. Says how many pods and how many nodes. Namespaces stay: without the
+/// namespace controller, which a replay's target need not run, they would never be gone.
 ///
 /// # Errors
 /// [`K8sError`] where listing or a deletion fails.
 pub async fn clean(client: &kube::Client, run: Option<&str>) -> Result<(usize, usize), K8sError> {
-    let mut removed = [0, 0];
-    for (kind, count) in [POD, NODE].iter().zip(&mut removed) {
-        for object in list(client, kind).await? {
-            let of_run = &object["metadata"]["annotations"][RUN_ANNOTATION];
-            let wanted = run.map_or(is_ours(&object), |run| of_run == run);
-            let (true, Some(mut key)) = (wanted, ObjectKey::of(&object)) else { continue };
-            key.kind = kind.name();
-            let uid = object["metadata"]["uid"].as_str();
-            match send(client, &Request::delete(kind, &key, Some(0), uid)).await {
-                Ok(_) => *count += 1,
-                Err(error) if error.status() == Some(404) => {}
-                Err(error) => return Err(error),
-            }
+    let pods = remove(client, &POD, run).await?;
+    let nodes = remove(client, &NODE, run).await?;
+    for kind in CONTEXT_KINDS.iter().filter(|kind| REPLAYED.contains(&kind.kind.as_ref())) {
+        remove(client, kind, run).await?;
+    }
+    Ok((pods, nodes))
+}
+
+async fn remove(client: &kube::Client, kind: &Kind, run: Option<&str>) -> Result<usize, K8sError> {
+    let mut removed = 0;
+    for object in list(client, kind).await? {
+        let of_run = &object["metadata"]["annotations"][RUN_ANNOTATION];
+        let wanted = run.map_or(is_ours(&object), |run| of_run == run);
+        let (true, Some(key)) = (wanted, ObjectKey::of(&object)) else { continue };
+        let uid = object["metadata"]["uid"].as_str();
+        match send(client, &Request::delete(kind, &key, Some(0), uid)).await {
+            Ok(_) => removed += 1,
+            Err(error) if error.status() == Some(404) => {}
+            Err(error) => return Err(error),
         }
     }
-    Ok((removed[0], removed[1]))
+    Ok(removed)
 }
 
 async fn list(client: &kube::Client, kind: &Kind) -> Result<Vec<Value>, K8sError> {

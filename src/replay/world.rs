@@ -1,4 +1,4 @@
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -6,6 +6,9 @@ use serde_json::Value;
 use tokio::sync::Notify;
 
 use crate::model::{DisruptionReason, NodeView, ObjectEvent, Phase, PodView, ReadyStatus, Verb};
+
+/// The scheduler whose rest lockstep waits for.
+pub(super) const DEFAULT_SCHEDULER: &str = "default-scheduler";
 
 /// A pod as the observer last saw it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +50,11 @@ pub(super) struct Counts {
     pub(super) nodes_gone: u64,
     /// Pods that the scheduler preempted and that are going down.
     pub(super) victims: u64,
+    /// Changes of nodes that wake pods: allocatable, labels, taints, conditions, each counted on its own
+    /// (`pkg/scheduler/framework/events.go`, v1.37.2, `NodeSchedulingPropertiesChange`).
+    pub(super) node_updates: u64,
+    /// Changes of pods that were not bound before and after.
+    pub(super) pending_updates: u64,
 }
 
 /// The target as the run's recorder sees it.
@@ -93,6 +101,10 @@ impl WorldState {
         if preempted && !before.is_some_and(|p| p.deleting) {
             self.counts.victims += 1;
         }
+        let waits = |node: &Option<String>| node.is_none() && now.scheduler == DEFAULT_SCHEDULER;
+        if event.verb == Verb::Modified && waits(&now.node) && before.is_some_and(|p| waits(&p.node)) {
+            self.counts.pending_updates += 1;
+        }
         let was_assigned = before.is_some_and(|p| p.node.is_some());
         let was_gone = before.is_some_and(|p| p.phase.is_terminal());
         if now.node.is_some() && !was_assigned && !now.phase.is_terminal() {
@@ -120,7 +132,9 @@ impl WorldState {
         let name = event.key.name.clone();
         if event.verb == Verb::Deleted {
             self.counts.nodes_gone += u64::from(self.nodes.remove(&name).is_some());
-        } else if self.nodes.insert(name, event.object.clone()).is_none() {
+        } else if let Some(before) = self.nodes.insert(name, event.object.clone()) {
+            self.counts.node_updates += node_changes(NodeView(&before), NodeView(&event.object));
+        } else {
             self.counts.nodes_added += 1;
         }
     }
@@ -177,6 +191,22 @@ impl WorldState {
             node.has_health_taint() != healthy && cordon_taint == node.is_unschedulable()
         })
     }
+}
+
+/// How many events a scheduler makes of a node's change.
+fn node_changes(before: NodeView<'_>, after: NodeView<'_>) -> u64 {
+    let statuses = |node: NodeView<'_>| -> BTreeMap<String, String> {
+        let conditions = node.0["status"]["conditions"].as_array().map_or(&[][..], Vec::as_slice);
+        conditions.iter().map(|c| (c["type"].to_string(), c["status"].to_string())).collect()
+    };
+    let changes = [
+        before.resources().1 != after.resources().1,
+        before.labels() != after.labels(),
+        before.taints() != after.taints(),
+        statuses(before) != statuses(after),
+        before.is_unschedulable() && !after.is_unschedulable(),
+    ];
+    changes.into_iter().map(u64::from).sum()
 }
 
 /// The state, shared between the recorder, which writes it, and the run, which waits for it to change.
