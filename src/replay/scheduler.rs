@@ -8,8 +8,8 @@ use crate::k8s::{ConnectOptions, K8sError, component_client};
 const NODE_UPDATES: &[&str] =
     &["NodeUpdateNodeAllocatable", "NodeUpdateNodeLabel", "NodeUpdateNodeTaint", "NodeUpdateNodeCondition"];
 
-/// Label of the events that [`Counts::pending_updates`] counts.
-const PENDING_UPDATES: &[&str] = &["UnscheduledPodUpdate"];
+/// Labels of the events that [`Counts::pending_updates`] counts: since v1.37, and before.
+const PENDING_UPDATES: &[&str] = &["UnscheduledPodUpdate", "UnschedulablePodUpdate"];
 
 /// What the scheduler's `/metrics` say about its queues and about the events it has handled.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
