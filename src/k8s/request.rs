@@ -104,6 +104,13 @@ pub struct Reply {
     pub body: Value,
 }
 
+impl Reply {
+    /// The object's resourceVersion as a number: since KEP-5504 versions of one resource type may be compared.
+    pub fn resource_version(&self) -> Option<u64> {
+        self.body["metadata"]["resourceVersion"].as_str()?.parse().ok()
+    }
+}
+
 /// Sends a request and reads the whole answer.
 ///
 /// # Errors

@@ -131,7 +131,7 @@ impl Watcher {
             let at = *first.get_or_insert_with(|| (self.stamp)());
             let mut page = reply.body;
             if let Value::Array(objects) = page["items"].take() {
-                items.extend(objects.into_iter().map(|object| self.with_type(object)));
+                items.extend(objects.into_iter().map(|object| self.kind.typed(object)));
             }
             page["metadata"]["continue"].as_str().unwrap_or_default().clone_into(&mut token);
             if token.is_empty() {
@@ -140,13 +140,6 @@ impl Watcher {
                 return Ok(Step::Listed { at, items, rv });
             }
         }
-    }
-
-    /// Items of a list lack what every single object has.
-    fn with_type(&self, mut object: Value) -> Value {
-        object["apiVersion"] = self.kind.api_version().into();
-        object["kind"] = self.kind.kind.as_ref().into();
-        object
     }
 
     async fn connect(&mut self, rv: String) -> Option<Interruption> {

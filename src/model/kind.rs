@@ -2,6 +2,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// A Kubernetes resource type: enough to build its URLs and to name it in a trace.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -47,6 +48,13 @@ impl Kind {
     /// The kind as [`ObjectKey::kind`](super::ObjectKey::kind) has it: `Pod`, `ReplicaSet.apps`.
     pub fn name(&self) -> String {
         if self.group.is_empty() { self.kind.to_string() } else { format!("{}.{}", self.kind, self.group) }
+    }
+
+    /// An item of a list with `apiVersion` and `kind`, which lists leave out.
+    pub fn typed(&self, mut item: Value) -> Value {
+        item["apiVersion"] = self.api_version().into();
+        item["kind"] = self.kind.as_ref().into();
+        item
     }
 
     /// The URL path of the collection over all namespaces.

@@ -220,8 +220,7 @@ impl Engine {
 
     fn note_written(&self, key: &ObjectKey, answer: &Answer) {
         let Ok(reply) = &answer.result else { return };
-        let rv = reply.body["metadata"]["resourceVersion"].as_str().and_then(|rv| rv.parse().ok());
-        if let Some(rv) = rv.filter(|_| key.kind == "Pod") {
+        if let Some(rv) = reply.resource_version().filter(|_| key.kind == "Pod") {
             self.written.fetch_max(rv, Ordering::SeqCst);
         }
     }

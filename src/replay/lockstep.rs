@@ -16,7 +16,7 @@ use super::plan::{Action, TimedAction};
 use super::scheduler::{Baseline, Restless, SchedulerProbe, Slack};
 use super::world::WorldState;
 use crate::hollow::Instants;
-use crate::k8s::{Answer, PatchType, Request};
+use crate::k8s::{Answer, PatchType, Reply, Request};
 use crate::model::{ActionKind, NodeView, POD, TraceTime};
 use crate::pace::{ManualClock, Stop};
 
@@ -207,8 +207,7 @@ impl Lockstep {
     /// Waits until the observer has seen what the answer says.
     async fn seen(&self, action: &Action, answer: &Answer) {
         let Ok(reply) = &answer.result else { return };
-        let rv = reply.body["metadata"]["resourceVersion"].as_str().and_then(|rv| rv.parse().ok());
-        let Some(rv) = rv else { return };
+        let Some(rv) = reply.resource_version() else { return };
         let world = &self.engine.world;
         let arrived = match action.kind() {
             ActionKind::CreatePod | ActionKind::UpdatePod => {
@@ -243,9 +242,7 @@ impl Lockstep {
             return false;
         };
         engine.report_hollow(&request, due, &answer);
-        let rv = answer.result.as_ref().ok().and_then(|reply| {
-            reply.body["metadata"]["resourceVersion"].as_str().and_then(|rv| rv.parse::<u64>().ok())
-        });
+        let rv = answer.result.as_ref().ok().and_then(Reply::resource_version);
         if request.action == Some(ActionKind::TerminatePod) {
             let uid = answer.result.ok().and_then(|r| r.body["metadata"]["uid"].as_str().map(str::to_owned));
             let gone = |w: &WorldState| uid.as_ref().is_none_or(|uid| !w.pods.contains_key(uid));

@@ -62,13 +62,8 @@ async fn remove(client: &kube::Client, kind: &Kind, run: Option<&str>) -> Result
 async fn list(client: &kube::Client, kind: &Kind) -> Result<Vec<Value>, K8sError> {
     let mut reply = send(client, &Request::get(kind.path())).await?;
     let items = reply.body["items"].take();
-    let typed = |mut object: Value| {
-        object["apiVersion"] = kind.api_version().into();
-        object["kind"] = kind.kind.as_ref().into();
-        object
-    };
     Ok(match items {
-        Value::Array(items) => items.into_iter().map(typed).collect(),
+        Value::Array(items) => items.into_iter().map(|item| kind.typed(item)).collect(),
         _ => Vec::new(),
     })
 }
