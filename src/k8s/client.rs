@@ -2,10 +2,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use kube::config::{Config, KubeConfigOptions, Kubeconfig};
-use serde_json::Value;
 
 use super::error::{K8sError, chain};
 use super::request::{Request, send};
+use crate::model::Json;
 
 /// Which cluster.
 #[derive(Debug, Clone, Default)]
@@ -58,7 +58,7 @@ pub async fn connect(options: &ConnectOptions) -> Result<Target, K8sError> {
     Ok(Target { client, context, url, version })
 }
 
-async fn ask(client: &kube::Client, request: Request, url: &str, context: &str) -> Result<Value, K8sError> {
+async fn ask(client: &kube::Client, request: Request, url: &str, context: &str) -> Result<Json, K8sError> {
     match send(client, &request).await {
         Ok(reply) => Ok(reply.body),
         Err(K8sError::Api { status: 401, message, .. }) => {

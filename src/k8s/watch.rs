@@ -3,11 +3,10 @@ use std::time::Duration;
 
 use futures::{AsyncBufRead, AsyncBufReadExt};
 use serde::Deserialize;
-use serde_json::Value;
 
 use super::error::{K8sError, chain};
 use super::request::{Request, send};
-use crate::model::{Kind, TraceTime, Verb};
+use crate::model::{Json, Kind, TraceTime, Verb};
 
 /// Objects a page of a list holds, as client-go's pager asks for
 /// (`k8s.io/client-go/tools/pager/pager.go` v0.37.2, `defaultPageSize`).
@@ -28,7 +27,7 @@ pub enum Step {
         /// When the first page arrived.
         at: TraceTime,
         /// The objects.
-        items: Vec<Value>,
+        items: Vec<Json>,
         /// resourceVersion of the list.
         rv: String,
     },
@@ -39,7 +38,7 @@ pub enum Step {
         /// Added, modified or deleted.
         verb: Verb,
         /// The object.
-        object: Value,
+        object: Json,
     },
     /// The stream broke. What follows says whether anything is missing.
     Interrupted(Interruption),
@@ -86,7 +85,7 @@ impl std::fmt::Debug for Watcher {
 struct WatchLine {
     #[serde(rename = "type")]
     event: String,
-    object: Value,
+    object: Json,
 }
 
 impl Watcher {
@@ -129,10 +128,8 @@ impl Watcher {
             let path = format!("{}?limit={PAGE}&continue={token}", self.kind.path());
             let reply = send(&self.client, &Request::get(path)).await?;
             let at = *first.get_or_insert_with(|| (self.stamp)());
-            let mut page = reply.body;
-            if let Value::Array(objects) = page["items"].take() {
-                items.extend(objects.into_iter().map(|object| self.kind.typed(object)));
-            }
+            let page = reply.body;
+            items.extend(page["items"].items().iter().map(|object| self.kind.typed(object.clone())));
             page["metadata"]["continue"].as_str().unwrap_or_default().clone_into(&mut token);
             if token.is_empty() {
                 let rv = page["metadata"]["resourceVersion"].as_str().unwrap_or_default().to_owned();
@@ -212,9 +209,9 @@ impl Watcher {
         Some(Step::Changed { at, verb, object: line.object })
     }
 
-    fn server_error(&mut self, status: &Value, rv: String) -> Interruption {
+    fn server_error(&mut self, status: &Json, rv: String) -> Interruption {
         let message = status["message"].as_str().unwrap_or("unknown error").to_owned();
-        if status["code"] == 410 {
+        if status["code"] == 410_i64 {
             self.state = State::Unlisted;
             Interruption::Expired(message)
         } else {
@@ -224,6 +221,6 @@ impl Watcher {
     }
 }
 
-fn new_rv(object: &Value) -> Option<String> {
+fn new_rv(object: &Json) -> Option<String> {
     object["metadata"]["resourceVersion"].as_str().map(str::to_owned)
 }

@@ -1,14 +1,11 @@
 use std::collections::HashMap;
-use std::sync::Arc;
 
-use serde_json::Value;
-
-use crate::model::{ObjectEvent, ObjectKey, TraceTime, Verb};
+use crate::model::{Json, ObjectEvent, ObjectKey, TraceTime, Verb};
 
 /// The last state of every object of a kind: what a relist is compared with.
 #[derive(Debug, Default)]
 pub(super) struct Known {
-    objects: HashMap<ObjectKey, Arc<Value>>,
+    objects: HashMap<ObjectKey, Json>,
 }
 
 impl Known {
@@ -22,7 +19,7 @@ impl Known {
 
     /// What must have happened between the last change and this list, as inferred events in a stable order.
     /// An object with another UID was deleted and made again.
-    pub(super) fn relisted(&mut self, at: TraceTime, items: Vec<Value>) -> Vec<ObjectEvent> {
+    pub(super) fn relisted(&mut self, at: TraceTime, items: Vec<Json>) -> Vec<ObjectEvent> {
         let mut gone = std::mem::take(&mut self.objects);
         let mut events = Vec::new();
         for item in items {
@@ -48,12 +45,12 @@ impl Known {
     }
 }
 
-fn uid(object: &Value) -> &str {
+fn uid(object: &Json) -> &str {
     object["metadata"]["uid"].as_str().unwrap_or_default()
 }
 
-fn deletion(at: TraceTime, last: &Arc<Value>) -> Option<ObjectEvent> {
-    let event = ObjectEvent::new(at, Verb::Deleted, Value::clone(last))?;
+fn deletion(at: TraceTime, last: &Json) -> Option<ObjectEvent> {
+    let event = ObjectEvent::new(at, Verb::Deleted, last.clone())?;
     Some(ObjectEvent { inferred: true, ..event })
 }
 
@@ -62,9 +59,9 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn pod(name: &str, uid: &str, rv: &str) -> Value {
-        json!({"apiVersion": "v1", "kind": "Pod",
-               "metadata": {"namespace": "n", "name": name, "uid": uid, "resourceVersion": rv}})
+    fn pod(name: &str, uid: &str, rv: &str) -> Json {
+        Json::from(json!({"apiVersion": "v1", "kind": "Pod",
+               "metadata": {"namespace": "n", "name": name, "uid": uid, "resourceVersion": rv}}))
     }
 
     #[test]

@@ -1,14 +1,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::Value;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::kinds::RecordKind;
 use super::known::Known;
 use crate::k8s::{Interruption, K8sError, Step, Watcher};
-use crate::model::{ClockAnchor, Gap, GapReason, Note, ObjectEvent, Record, Synced, TraceTime, Verb};
+use crate::model::{ClockAnchor, Gap, GapReason, Json, Note, ObjectEvent, Record, Synced, TraceTime, Verb};
 use crate::pace::Clock;
 use crate::trace::Sink;
 
@@ -179,7 +178,7 @@ impl KindRecorder {
         }
     }
 
-    fn listed(&mut self, at: TraceTime, items: Vec<Value>, rv: String) {
+    fn listed(&mut self, at: TraceTime, items: Vec<Json>, rv: String) {
         self.last_seen = at;
         let items = items.into_iter().map(|item| self.trimmed(item)).collect::<Vec<_>>();
         if self.synced {
@@ -216,12 +215,13 @@ impl KindRecorder {
     }
 
     /// The object without what no replay needs and what would fill the file.
-    fn trimmed(&self, mut object: Value) -> Value {
-        if let Some(metadata) = object["metadata"].as_object_mut() {
+    fn trimmed(&self, mut object: Json) -> Json {
+        let metadata = object.as_object_mut().and_then(|fields| fields.get_mut("metadata"));
+        if let Some(metadata) = metadata.and_then(Json::as_object_mut) {
             if !self.managed_fields {
                 metadata.remove("managedFields");
             }
-            if let Some(annotations) = metadata.get_mut("annotations").and_then(Value::as_object_mut) {
+            if let Some(annotations) = metadata.get_mut("annotations").and_then(Json::as_object_mut) {
                 annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
             }
         }

@@ -50,11 +50,11 @@ impl Summary {
             Record::Object(event) => {
                 // Nearly always both are known: no text is copied.
                 let counted =
-                    self.events.get_mut(&event.key.kind).and_then(|v| v.get_mut(event.verb.as_str()));
+                    self.events.get_mut(event.key.kind.as_str()).and_then(|v| v.get_mut(event.verb.as_str()));
                 if let Some(count) = counted {
                     *count += 1;
                 } else {
-                    let verbs = self.events.entry(event.key.kind.clone()).or_default();
+                    let verbs = self.events.entry(event.key.kind.to_string()).or_default();
                     verbs.insert(event.verb.as_str().to_owned(), 1);
                 }
             }

@@ -84,7 +84,7 @@ fn peers(events: usize, rate: f64, dir: &Path) -> anyhow::Result<()> {
         let patch = serde_json::json!({"apiVersion": "action.kwok.x-k8s.io/v1alpha1", "kind": "ResourcePatch",
             "resource": {"version": "v1", "resource": "pods"}, "durationNanosecond": event.at,
             "target": {"name": event.key.name, "namespace": event.key.namespace}, "method": "patch",
-            "template": *event.object});
+            "template": event.object});
         Ok(write!(out, "---\n{}", serde_saphyr::to_string(&patch)?)?)
     })?;
     out.flush()?;

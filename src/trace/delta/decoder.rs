@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
+use smol_str::format_smolstr;
 
 use super::path::{Path, Step, assign};
 use super::value::{Budget, NODE_COST, ReadStrings, cost};
 use super::{INFERRED, MAX_LINE, VERBS};
-use crate::model::{ObjectEvent, ObjectKey, TraceTime};
+use crate::model::{Json, ObjectEvent, ObjectKey, Text, TraceTime};
 use crate::trace::pack::{Cursor, Token};
 
 /// Rebuilds the objects of one chunk from its forms and changes.
@@ -16,7 +16,7 @@ pub(in crate::trace) struct Decoder {
     strings: ReadStrings,
     forms: Vec<Form>,
     /// The last state of each object, by number; `None` once it is deleted.
-    objects: Vec<Option<Arc<Value>>>,
+    objects: Vec<Option<Json>>,
     at: u64,
     version: u64,
     budget: Budget,
@@ -26,9 +26,9 @@ pub(in crate::trace) struct Decoder {
 #[derive(Debug, Default)]
 struct Form {
     /// What the object is before the changes, where it does not matter what it was.
-    whole: Option<Arc<Value>>,
+    whole: Option<Json>,
     /// Changes, first to last; shared with the forms that stand on this one.
-    changes: Vec<Arc<(Path, Option<Value>)>>,
+    changes: Vec<Arc<(Path, Option<Json>)>>,
     /// What is put where, in order: the number of the slot.
     holes: Vec<Hole>,
     slots: usize,
@@ -151,7 +151,7 @@ impl Decoder {
         self.fill(&mut object, index as usize, values)?;
         let mut object = object.unwrap_or_default();
         if let Some(version) = version {
-            set_version(Arc::make_mut(&mut object), version)?;
+            set_version(&mut object, version)?;
             self.version = version;
         }
         self.at = at;
@@ -167,7 +167,7 @@ impl Decoder {
     fn number(&mut self, back: u64) -> Result<usize, String> {
         if back == 0 {
             self.budget.spend(NODE_COST)?;
-            self.objects.push(Some(Arc::default()));
+            self.objects.push(Some(Json::Null));
             return Ok(self.objects.len() - 1);
         }
         let number = usize::try_from(back).ok().and_then(|back| self.objects.len().checked_sub(back));
@@ -178,15 +178,15 @@ impl Decoder {
 
     fn fill(
         &mut self,
-        object: &mut Option<Arc<Value>>,
+        object: &mut Option<Json>,
         index: usize,
-        mut values: Vec<Option<Value>>,
+        mut values: Vec<Option<Json>>,
     ) -> Result<(), String> {
         let form = &self.forms[index];
         if let Some(whole) = &form.whole {
             *object = Some(whole.clone());
         }
-        let object = Arc::make_mut(object.get_or_insert_default());
+        let object = object.get_or_insert_default();
         for change in &form.changes {
             assign(object, &change.0, change.1.clone())?;
         }
@@ -200,14 +200,14 @@ impl Decoder {
 }
 
 impl Form {
-    fn change(&mut self, path: Path, value: Option<Value>) -> Result<(), String> {
+    fn change(&mut self, path: Path, value: Option<Json>) -> Result<(), String> {
         match &mut self.whole {
             _ if path.is_empty() => {
-                self.whole = Some(Arc::new(value.unwrap_or_default()));
+                self.whole = Some(value.unwrap_or_default());
                 self.changes.clear();
                 Ok(())
             }
-            Some(whole) => assign(Arc::make_mut(whole), &path, value),
+            Some(whole) => assign(whole, &path, value),
             None => {
                 self.changes.push(Arc::new((path, value)));
                 Ok(())
@@ -227,24 +227,16 @@ fn moved(from: u64, by: Token<'_>) -> Result<Option<u64>, String> {
     to.map(Some).ok_or_else(|| "a step leads out of the numbers".to_owned())
 }
 
-fn set_version(object: &mut Value, version: u64) -> Result<(), String> {
-    let metadata = object.get_mut("metadata").and_then(Value::as_object_mut);
-    let metadata = metadata.ok_or("an object with a version has no metadata")?;
-    let version = Value::String(version.to_string());
-    match metadata.get_mut("resourceVersion") {
-        Some(old) => *old = version,
-        None => drop(metadata.insert("resourceVersion".to_owned(), version)),
-    }
+fn set_version(object: &mut Json, version: u64) -> Result<(), String> {
+    let metadata = object.as_object_mut().and_then(|fields| fields.get_mut("metadata"));
+    let metadata =
+        metadata.and_then(Json::as_object_mut).ok_or("an object with a version has no metadata")?;
+    metadata.insert(Text::new_static("resourceVersion"), Json::String(format_smolstr!("{version}")));
     Ok(())
 }
 
-fn event(
-    at: u64,
-    verb: crate::model::Verb,
-    inferred: bool,
-    object: Arc<Value>,
-) -> Result<ObjectEvent, String> {
-    let text = |field: &str| object["metadata"][field].as_str().unwrap_or_default().to_owned();
+fn event(at: u64, verb: crate::model::Verb, inferred: bool, object: Json) -> Result<ObjectEvent, String> {
+    let text = |field: &str| object["metadata"][field].as_text().cloned().unwrap_or_default();
     Ok(ObjectEvent {
         at: TraceTime::from_nanos(at),
         verb,
