@@ -152,7 +152,7 @@ fn complain(request: &HollowRequest, answer: &Answer) {
 }
 
 /// The key of a pod from a list, whose items do not name their kind.
-pub fn pod_key(pod: &Value) -> ObjectKey {
+pub fn pod_key(pod: &Json) -> ObjectKey {
     let text = |field: &str| pod["metadata"][field].as_str().unwrap_or_default();
     key(&POD, Some(text("namespace")), text("name"))
 }
