@@ -12,7 +12,6 @@ use kubereel::k8s::{Answer, Reply, Request, Step as Seen, Submitter, Watcher, se
 use kubereel::model::{Json, Kind, NODE, ObjectEvent, ObjectKey, POD, TraceTime, Verb};
 use kubereel::pace::Clock;
 use kubereel::replay::OWNER_ANNOTATION;
-use serde_json::Value;
 use tokio::task::JoinHandle;
 
 use crate::nodes::Machine;
