@@ -10,7 +10,7 @@ use std::io::{BufWriter, Read, Write};
 use std::path::Path;
 
 use anyhow::Context;
-use kubereel::model::{ObjectEvent, Record};
+use kubereel::model::{Json, ObjectEvent, Record};
 use kubereel::trace::{Detail, Header, Reader, ReelWriter, WriteOptions};
 
 const SEED: u64 = 20_261_124;
@@ -26,15 +26,23 @@ fn main() -> anyhow::Result<()> {
     let raw = life::Events::new(SEED, rate).take(events).map(|(_, line)| line.len()).sum::<usize>();
     println!("{events} pod events, {} B each as JSON, {rate} a second, seed {SEED}\n", raw / events);
     println!("{:<34} {:>8} {:>10} {:>10} {:>10} {:>10}", "", "B/event", "write/s", "CPU", "read/s", "CPU");
-    for (name, detail, level) in [
-        ("reel, lossless, zstd 3", Detail::Lossless, 3),
-        ("reel, lossless, zstd 9", Detail::Lossless, 9),
-        ("reel, lifecycle, zstd 3", Detail::Lifecycle, 3),
+    for (name, detail, level, managed_fields) in [
+        ("reel, lossless, zstd 3", Detail::Lossless, 3, false),
+        ("reel, lossless, zstd 9", Detail::Lossless, 9, false),
+        ("reel, with managedFields, zstd 3", Detail::Lossless, 3, true),
+        ("reel, lifecycle, zstd 3", Detail::Lifecycle, 3, false),
     ] {
-        let path = dir.path().join(format!("{detail:?}-{level}.reel"));
+        let path = dir.path().join(format!("{detail:?}-{level}-{managed_fields}.reel"));
         let options = WriteOptions { level, detail, ..WriteOptions::default() };
         let mut writer = ReelWriter::create(&path, &Header::default(), options)?;
-        let written = measure(events, rate, |event, _| Ok(writer.push(&Record::Object(event.clone()))?))?;
+        let written = measure(events, rate, |event, _| {
+            let mut event = event.clone();
+            let metadata = event.object.as_object_mut().and_then(|fields| fields.get_mut("metadata"));
+            if let Some(metadata) = metadata.and_then(Json::as_object_mut).filter(|_| !managed_fields) {
+                metadata.remove("managedFields");
+            }
+            Ok(writer.push(&Record::Object(event))?)
+        })?;
         let sealing = Watch::start();
         writer.seal()?;
         let read = Watch::start();
