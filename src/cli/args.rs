@@ -1,11 +1,12 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use anyhow::Context;
 use clap::{Args, ValueEnum};
 
 use crate::cluster;
 use crate::k8s::ConnectOptions;
-use crate::trace::Detail;
+use crate::trace::{Anonymizer, Detail};
 
 /// Which cluster to talk to.
 #[derive(Debug, Clone, Args)]
@@ -75,6 +76,20 @@ pub(super) enum Format {
     Table,
     /// For programs.
     Json,
+}
+
+/// An anonymizer with the secret in a file.
+///
+/// # Errors
+/// Where the file cannot be read or is empty.
+pub(super) fn anonymizer(key_file: &Path) -> anyhow::Result<Anonymizer> {
+    let key = std::fs::read(key_file).with_context(|| format!("{}: cannot read", key_file.display()))?;
+    anyhow::ensure!(
+        !key.is_empty(),
+        "{}: is empty; a key is any secret, such as 32 bytes of /dev/urandom",
+        key_file.display()
+    );
+    Ok(Anonymizer::new(&key))
 }
 
 /// `10x`, `0.5x` or `10`: trace seconds per second.

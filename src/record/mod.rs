@@ -2,7 +2,13 @@
 
 mod kinds;
 mod known;
+mod preflight;
 mod recorder;
+mod redact;
+mod select;
 
 pub use kinds::{RecordKind, default_kinds};
-pub use recorder::{RecordError, Recorder, Tap};
+pub use preflight::cluster_role;
+pub use recorder::{RecordError, RecordOptions, Recorder, Tap};
+pub use redact::{Redaction, Sensitive};
+pub use select::Selection;
