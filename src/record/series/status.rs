@@ -14,6 +14,8 @@ pub struct Status(Mutex<Inner>);
 struct Inner {
     open: Vec<Open>,
     sealed: Progress,
+    /// Objects at the end of the last file that was sealed.
+    objects: BTreeMap<String, u64>,
     files: u64,
     removed: u64,
     failure: Option<String>,
@@ -69,14 +71,16 @@ impl Status {
         let inner = self.lock();
         let mut total = inner.sealed.clone();
         let mut lag = Duration::ZERO;
-        let mut objects = BTreeMap::new();
-        // The last one is the newest: during a hand-over both hold the same objects.
+        let mut objects = inner.objects.clone();
         for open in &inner.open {
             let progress = open.sink.progress();
             if progress.queued > 0 {
                 lag = lag.max(open.clock.now().since(progress.last));
             }
-            objects = progress.objects().map(|(kind, count)| (kind.to_owned(), count)).collect();
+            // The last one is the newest, but at first it knows of nothing.
+            if !progress.events.is_empty() {
+                objects = objects_in(&progress);
+            }
             total.add(&progress);
         }
         Snapshot {
@@ -104,6 +108,7 @@ impl Status {
         let mut inner = self.lock();
         inner.open.retain(|open| open.path != path);
         inner.sealed.add(holds);
+        inner.objects = objects_in(holds);
         inner.files += 1;
     }
 
@@ -139,4 +144,8 @@ impl Status {
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn objects_in(progress: &Progress) -> BTreeMap<String, u64> {
+    progress.objects().map(|(kind, count)| (kind.to_owned(), count)).collect()
 }
