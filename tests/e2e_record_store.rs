@@ -1,5 +1,6 @@
 //! Uploads to a real S3 server on loopback, through a proxy that answers 503 or drops half of an upload.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::print_stdout, reason = "a test that is skipped says so")]
 
 mod support;
 
