@@ -157,7 +157,9 @@ fn spooled(sandbox: &Sandbox) -> usize {
 #[test]
 fn a_store_that_fails_delays_files_and_loses_none() {
     let Some(program) = gateway_program() else {
-        println!("SKIPPED: no S3 server; `make target/venv/bin/versitygw` installs one, or set KUBEREEL_S3_SERVER");
+        println!(
+            "SKIPPED: no S3 server; `make target/venv/bin/versitygw` installs one, or set KUBEREEL_S3_SERVER"
+        );
         return;
     };
     let sandbox = Sandbox::new();

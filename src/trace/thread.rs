@@ -5,13 +5,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::{CHUNK_SPAN, Header, Progress, ReelWriter, Summary, TraceError, WriteOptions};
+use super::{FLUSH_SPAN, Header, Progress, ReelWriter, Summary, TraceError, WriteOptions};
 use crate::model::{Gap, GapReason, Record, TraceTime};
 
 /// Records that wait for the disk at most; one more is dropped and counted as a gap.
 const QUEUE: usize = 1 << 14;
 
-/// How often an idle writer looks whether its chunk is old enough to be closed.
+/// How often an idle writer looks whether its block is old enough to be written.
 const TICK: Duration = Duration::from_millis(100);
 
 enum Message {
@@ -148,8 +148,8 @@ fn write_until_sealed(
                 note_overflow(&mut writer, &mut progress, shared, from, last)
                     .and_then(|()| writer.push(&record))
             }
-            // The oldest record has waited for what the chunk spans and since.
-            None if writer.pending_span() + idle >= CHUNK_SPAN => writer.close_chunk(),
+            // The oldest record has waited for what the block spans and since.
+            None if writer.pending_span() + idle >= FLUSH_SPAN => writer.flush(),
             None => Ok(()),
         };
         if is_worth_a_look || writer.len() != progress.bytes {

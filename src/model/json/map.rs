@@ -1,3 +1,4 @@
+use std::cell::Cell;
 use std::sync::Arc;
 
 use super::{Json, Text};
@@ -16,6 +17,14 @@ impl Map {
     pub fn get_mut(&mut self, key: &str) -> Option<&mut Json> {
         let at = self.find(key).ok()?;
         Some(&mut Arc::make_mut(&mut self.0)[at].1)
+    }
+
+    /// As [`Map::get_mut`], with a look first where the key was found in a like map, which is noted in `found`.
+    pub(crate) fn get_mut_near(&mut self, key: &str, found: &Cell<usize>) -> Option<&mut Json> {
+        if self.0.get(found.get()).is_none_or(|(own, _)| own != key) {
+            found.set(self.find(key).ok()?);
+        }
+        Some(&mut Arc::make_mut(&mut self.0)[found.get()].1)
     }
 
     /// Sets the value of a key.

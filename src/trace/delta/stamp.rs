@@ -2,6 +2,9 @@
 
 use crate::model::Text;
 
+/// The first second that has no text of its own: the year 2106.
+pub(super) const END: u32 = 4_291_747_200;
+
 const DAY: u32 = 86_400;
 
 /// The seconds of a time that is written exactly as [`text`] writes it.
