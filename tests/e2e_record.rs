@@ -6,11 +6,12 @@ mod support;
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::Read;
 use std::path::Path;
 
 use kubereel::model::{ObjectEvent, Record};
 use kubereel::replay::{Action, Plan};
-use kubereel::trace::{Reader, ReelFile};
+use kubereel::trace::{BlockType, Limits, Parser, Reader};
 use serde_json::{Value, json};
 use support::api::Api;
 use support::recorder::Recorder;
@@ -29,17 +30,30 @@ fn names(path: &Path, kind: &str) -> BTreeSet<String> {
     events(path).iter().filter(|e| e.key.kind == kind).map(|e| e.key.name.to_string()).collect()
 }
 
-/// All text of a reel: its header, its chunks as they are once decompressed, and what a reader makes of them.
+/// All text of a reel: every block as it is once decompressed, and what a reader makes of it.
 fn text(path: &Path) -> String {
     let bytes = fs::read(path).unwrap();
-    let reel = ReelFile::open(path).unwrap();
-    let mut text = serde_json::to_string(reel.header()).unwrap();
-    for chunk in reel.chunks() {
-        let body =
-            chunk.offset as usize + kubereel::trace::CHUNK_HEADER_LEN..(chunk.offset + chunk.len) as usize;
-        text += &String::from_utf8_lossy(&zstd::decode_all(&bytes[body]).unwrap());
+    let mut parser = Parser::new(Limits::default());
+    let (mut at, mut frames) = (0, Vec::<Vec<u8>>::new());
+    while parser.wants() > 0 {
+        let end = (at + parser.wants()).min(bytes.len());
+        if let Some(block) = parser.feed(&bytes[at..end]).unwrap() {
+            if block.header.kind != BlockType::More {
+                frames.push(Vec::new());
+            }
+            frames.last_mut().unwrap().extend(&bytes[at..end]);
+        }
+        at = end;
     }
-    text + &format!("{:?}", records(path))
+    let mut text = format!("{:?}", records(path));
+    for frame in frames {
+        let mut unpacked = Vec::new();
+        // The frame of a chunk has no end: it is flushed, and then the next one begins.
+        let _ = zstd::stream::read::Decoder::new(&frame[..]).unwrap().read_to_end(&mut unpacked);
+        assert!(!unpacked.is_empty());
+        text += &String::from_utf8_lossy(&unpacked);
+    }
+    text
 }
 
 /// A pod with `PLANTED` in every place that a recording leaves out by default.

@@ -205,9 +205,14 @@ fn left_behind(sandbox: &Sandbox, gateway: &Gateway, proxy: &Proxy, before: usiz
         ran.err
     );
     assert_eq!((spooled(sandbox), gateway.objects().len()), (1, before));
+    // As of a recorder that died, and large enough to go up in parts.
+    let large: Vec<u8> = (0..20 << 20).map(|n: u32| n.to_le_bytes()[1]).collect();
+    fs::write(sandbox.path("spool/prod-20260101T000000Z-000001.reel"), &large).unwrap();
     proxy.set(Mood::Pass);
     let mut recorder = Recorder::start(record(sandbox, proxy, &[]));
-    recorder.until_metric("uploads_total", 1.0);
-    assert_eq!(recorder.stop("-INT").code, Some(0));
-    assert_eq!((spooled(sandbox), gateway.objects().len()), (0, before + 2));
+    recorder.until_metric("uploads_total", 2.0);
+    let ran = recorder.stop("-INT");
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    assert_eq!((spooled(sandbox), gateway.objects().len()), (0, before + 3));
+    assert!(fs::read(&gateway.objects()[0]).unwrap() == large, "the store has something else");
 }
