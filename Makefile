@@ -18,7 +18,7 @@ demo: ## compare two real kube-scheduler versions on the shipped recording
 	$(KUBEREEL) cluster install $(BASELINE) --component kube-scheduler
 	$(KUBEREEL) compare $(SAMPLE) --baseline $(BASELINE) --candidate $(CANDIDATE)
 
-test: lint programs $(VENV)/ready ## lints, then all tests, those against the real control plane included
+test: lint programs $(VENV)/ready $(VENV)/bin/versitygw ## lints, then all tests, those against the real control plane included
 	KUBEREEL_PYTHON=$(CURDIR)/$(VENV)/bin/python cargo test --locked
 
 # The second reader of the trace format, which the conformance test runs, needs two packages.
@@ -26,6 +26,10 @@ $(VENV)/ready:
 	python3 -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check msgpack zstandard
 	touch $@
+
+# The S3 server that the tests of uploads run against.
+$(VENV)/bin/versitygw: | $(VENV)/ready
+	GOBIN=$(CURDIR)/$(VENV)/bin go install github.com/versity/versitygw/cmd/versitygw@v1.8.0
 
 lint: ## formatting and clippy, warnings denied
 	cargo fmt --check

@@ -1,11 +1,12 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use anyhow::Context;
 use clap::{Args, ValueEnum};
 
 use crate::cluster;
 use crate::k8s::ConnectOptions;
-use crate::trace::Detail;
+use crate::trace::{Anonymizer, Detail};
 
 /// Which cluster to talk to.
 #[derive(Debug, Clone, Args)]
@@ -68,6 +69,15 @@ impl From<Level> for Detail {
     }
 }
 
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line, with its time.
+    Json,
+}
+
 /// How to print a result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Format {
@@ -75,6 +85,20 @@ pub(super) enum Format {
     Table,
     /// For programs.
     Json,
+}
+
+/// An anonymizer with the secret in a file.
+///
+/// # Errors
+/// Where the file cannot be read or is empty.
+pub(super) fn anonymizer(key_file: &Path) -> anyhow::Result<Anonymizer> {
+    let key = std::fs::read(key_file).with_context(|| format!("{}: cannot read", key_file.display()))?;
+    anyhow::ensure!(
+        !key.is_empty(),
+        "{}: is empty; a key is any secret, such as 32 bytes of /dev/urandom",
+        key_file.display()
+    );
+    Ok(Anonymizer::new(&key))
 }
 
 /// `10x`, `0.5x` or `10`: trace seconds per second.
@@ -91,9 +115,39 @@ pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|e| format!("{e}; write 90s, 10m or 1h30m"))
 }
 
+/// `512MiB`, `2GB` or bytes.
+pub(super) fn parse_size(text: &str) -> Result<u64, String> {
+    const UNITS: &[(&str, u64)] = &[
+        ("KiB", 1 << 10),
+        ("MiB", 1 << 20),
+        ("GiB", 1 << 30),
+        ("TiB", 1 << 40),
+        ("KB", 1_000),
+        ("MB", 1_000_000),
+        ("GB", 1_000_000_000),
+        ("TB", 1_000_000_000_000),
+        ("", 1),
+    ];
+    let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let unit = UNITS.iter().find(|(name, _)| name.eq_ignore_ascii_case(unit.trim()));
+    let size = number.parse().ok().zip(unit).and_then(|(n, (_, unit)): (u64, _)| n.checked_mul(*unit));
+    size.filter(|size| *size > 0).ok_or_else(|| "write 512MiB, 2GB or a number of bytes".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes() {
+        assert_eq!(parse_size("2MiB"), Ok(2 << 20));
+        assert_eq!(parse_size("3 gb"), Ok(3_000_000_000));
+        assert_eq!(parse_size("17"), Ok(17));
+        for bad in ["", "0", "x", "1.5GiB", "-1", "9999999999TiB", "1PB"] {
+            assert!(parse_size(bad).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn speeds() {

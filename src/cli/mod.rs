@@ -31,6 +31,9 @@ struct Cli {
     /// Say more; twice for everything, libraries included.
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     verbose: u8,
+    /// How log lines on standard error look.
+    #[arg(long, global = true, value_enum, default_value_t = args::LogFormat::Text)]
+    log_format: args::LogFormat,
     #[command(subcommand)]
     command: Command,
 }
@@ -49,7 +52,7 @@ Exit codes: 0 done, or equivalent; 1 failed; 2 usage; 3 finished with loss, or a
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Record(record::RecordArgs),
+    Record(Box<record::RecordArgs>),
     Replay(replay::ReplayArgs),
     Diff(diff::DiffArgs),
     Compare(Box<compare::CompareArgs>),
@@ -83,7 +86,7 @@ pub fn main() -> ExitCode {
 
 async fn dispatch(command: Command) -> anyhow::Result<Outcome> {
     match command {
-        Command::Record(args) => record::run(args).await,
+        Command::Record(args) => record::run(*args).await,
         Command::Replay(args) => replay::run(args).await,
         Command::Diff(args) => diff::run(&args),
         Command::Compare(args) => compare::run(*args).await,
@@ -115,13 +118,15 @@ fn log_to_stderr(cli: &Cli) {
         (false, _) => "debug",
     };
     let filter = EnvFilter::try_from_env("KUBEREEL_LOG").unwrap_or_else(|_| EnvFilter::new(level));
-    tracing_subscriber::fmt()
+    let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_target(false)
-        .without_time()
-        .with_ansi(output::stderr_has_color())
-        .init();
+        .with_ansi(output::stderr_has_color());
+    match cli.log_format {
+        args::LogFormat::Text => log.without_time().init(),
+        args::LogFormat::Json => log.json().flatten_event(true).init(),
+    }
 }
 
 /// The command line as clap sees it, for completions and tests.

@@ -1,31 +1,44 @@
-use anyhow::bail;
+use anyhow::{Context, bail};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::pace::Stop;
 
-/// Waits for Ctrl-C, SIGTERM or SIGHUP and names it.
-pub(super) async fn interrupted() -> &'static str {
-    tokio::select! {
-        () = received(SignalKind::interrupt()) => "SIGINT",
-        () = received(SignalKind::terminate()) => "SIGTERM",
-        () = received(SignalKind::hangup()) => "SIGHUP",
-    }
+/// The signals that ask for the end. Listened to from one place, so that two that come at once count as two.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    hangup: Signal,
 }
 
-async fn received(kind: SignalKind) {
-    match signal(kind) {
-        Ok(mut stream) => wait(&mut stream).await,
-        // Without a handler the signal ends the process by itself.
-        Err(error) => {
-            tracing::warn!("cannot listen for signals: {error}");
-            std::future::pending::<()>().await;
+impl Signals {
+    fn listen() -> anyhow::Result<Signals> {
+        let listen = |kind| signal(kind).context("cannot listen for signals");
+        Ok(Signals {
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+            hangup: listen(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            Some(()) = self.interrupt.recv() => "SIGINT",
+            Some(()) = self.terminate.recv() => "SIGTERM",
+            Some(()) = self.hangup.recv() => "SIGHUP",
+            else => std::future::pending().await,
         }
     }
 }
 
-async fn wait(stream: &mut Signal) {
-    if stream.recv().await.is_none() {
-        std::future::pending::<()>().await;
+/// Waits for Ctrl-C, SIGTERM or SIGHUP and names it.
+pub(super) async fn interrupted() -> &'static str {
+    match Signals::listen() {
+        Ok(mut signals) => signals.next().await,
+        // Without a handler the signal ends the process by itself.
+        Err(error) => {
+            tracing::warn!("{error:#}");
+            std::future::pending().await
+        }
     }
 }
 
@@ -35,11 +48,12 @@ async fn wait(stream: &mut Signal) {
 /// Those of the work, or that it was ended.
 pub(super) async fn stoppable<T>(work: impl AsyncFnOnce(Stop) -> anyhow::Result<T>) -> anyhow::Result<T> {
     let stop = Stop::default();
+    let mut signals = Signals::listen()?;
     let twice = async {
-        interrupted().await;
+        signals.next().await;
         tracing::warn!("stopping; what has been recorded is being sealed (again to end at once)");
         stop.stop();
-        interrupted().await
+        signals.next().await
     };
     tokio::select! {
         done = work(stop.clone()) => done,

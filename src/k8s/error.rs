@@ -33,6 +33,16 @@ pub enum K8sError {
         /// What the server said.
         what: String,
     },
+    /// The server has no such kind.
+    #[error(
+        "the API server has no kind {name:?}{hint}; name it as `kubectl api-resources` does, plural and group: widgets.example.com"
+    )]
+    UnknownKind {
+        /// What was asked for.
+        name: String,
+        /// What may be meant, or why it cannot be used.
+        hint: String,
+    },
     /// The server answered with an error.
     #[error("{doing}: the API server answers {status} {reason}: {message}")]
     Api {

@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use super::error::{K8sError, chain};
 use super::request::{Request, send};
+use super::scope::Scope;
 use crate::model::{Json, Kind, TraceTime, Verb};
 
 /// Objects a page of a list holds, as client-go's pager asks for
@@ -70,6 +71,7 @@ enum State {
 pub struct Watcher {
     client: kube::Client,
     kind: Kind,
+    scope: Scope,
     stamp: Box<dyn Fn() -> TraceTime + Send + Sync>,
     state: State,
     backoff: Duration,
@@ -95,7 +97,21 @@ impl Watcher {
         kind: Kind,
         stamp: impl Fn() -> TraceTime + Send + Sync + 'static,
     ) -> Watcher {
-        Watcher { client, kind, stamp: Box::new(stamp), state: State::Unlisted, backoff: FIRST_BACKOFF }
+        let scope = Scope::default();
+        Watcher {
+            client,
+            kind,
+            scope,
+            stamp: Box::new(stamp),
+            state: State::Unlisted,
+            backoff: FIRST_BACKOFF,
+        }
+    }
+
+    /// Only the objects that are in scope.
+    #[must_use]
+    pub fn within(self, scope: Scope) -> Watcher {
+        Watcher { scope, ..self }
     }
 
     /// The next step. After an error the same call may be tried again.
@@ -125,7 +141,7 @@ impl Watcher {
         let mut first = None;
         let mut token = String::new();
         loop {
-            let path = format!("{}?limit={PAGE}&continue={token}", self.kind.path());
+            let path = format!("{}limit={PAGE}&continue={token}", self.scope.collection(&self.kind));
             let reply = send(&self.client, &Request::get(path)).await?;
             let at = *first.get_or_insert_with(|| (self.stamp)());
             let page = reply.body;
@@ -141,8 +157,8 @@ impl Watcher {
 
     async fn connect(&mut self, rv: String) -> Option<Interruption> {
         let path = format!(
-            "{}?watch=1&allowWatchBookmarks=true&timeoutSeconds={WATCH_SECONDS}&resourceVersion={rv}",
-            self.kind.path()
+            "{}watch=1&allowWatchBookmarks=true&timeoutSeconds={WATCH_SECONDS}&resourceVersion={rv}",
+            self.scope.collection(&self.kind)
         );
         let request = match http::Request::get(path).body(Vec::new()) {
             Ok(request) => request,

@@ -99,6 +99,9 @@ pub const POD: Kind = Kind::of("", "v1", "Pod", "pods", true);
 /// Nodes.
 pub const NODE: Kind = Kind::of("", "v1", "Node", "nodes", false);
 
+/// Events, as schedulers write them.
+pub const EVENT: Kind = Kind::of("events.k8s.io", "v1", "Event", "events", true);
+
 /// What a scheduler reads besides pods and nodes: the informers that `kube-scheduler` starts
 /// (`pkg/scheduler/eventhandlers.go` and the plugins, v1.37.2), plus what admission needs to accept the pods.
 pub const CONTEXT_KINDS: &[Kind] = &[

@@ -11,7 +11,7 @@ mod time;
 
 pub use event::{ObjectEvent, ObjectKey, Verb};
 pub use json::{Json, Map, Text};
-pub use kind::{CONTEXT_KINDS, Kind, NODE, POD};
+pub use kind::{CONTEXT_KINDS, EVENT, Kind, NODE, POD};
 pub use node::{NodeView, ReadyStatus, Taint, is_lifecycle_taint};
 pub use pod::{ContainerEnd, DisruptionReason, ID_ANNOTATION, Phase, PodView, is_id};
 pub use quantity::parse_quantity_milli;

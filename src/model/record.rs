@@ -72,6 +72,18 @@ pub enum GapReason {
     Unreadable,
 }
 
+impl GapReason {
+    /// The reason as written in reels and tables.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            GapReason::Expired => "expired",
+            GapReason::Disconnected => "disconnected",
+            GapReason::Overflow => "overflow",
+            GapReason::Unreadable => "unreadable",
+        }
+    }
+}
+
 /// A stretch in which events of one kind may be missing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Gap {

@@ -6,6 +6,8 @@ use tokio::task::JoinSet;
 
 use super::kinds::RecordKind;
 use super::known::Known;
+use super::preflight;
+use super::redact::Redaction;
 use crate::k8s::{Interruption, K8sError, Step, Watcher};
 use crate::model::{ClockAnchor, Gap, GapReason, Json, Note, ObjectEvent, Record, Synced, TraceTime, Verb};
 use crate::pace::Clock;
@@ -28,6 +30,16 @@ pub enum RecordError {
         /// What the server said.
         source: K8sError,
     },
+    /// The server does not let us.
+    #[error(
+        "not allowed to list and watch {kinds}; bind a role with these rules to the recorder (`kubectl apply`):\n{role}"
+    )]
+    Forbidden {
+        /// The kinds without which a recording is worthless.
+        kinds: String,
+        /// A `ClusterRole` that allows this recording.
+        role: String,
+    },
     /// A task died.
     #[error("the recording of {kind} broke off")]
     Task {
@@ -36,12 +48,22 @@ pub enum RecordError {
     },
 }
 
+/// What a recording keeps.
+#[derive(Clone, Default)]
+pub struct RecordOptions {
+    /// What is taken out of objects.
+    pub redaction: Arc<Redaction>,
+    /// Sees every event.
+    pub tap: Option<Tap>,
+}
+
 /// Records kinds into a reel until it is stopped.
 #[derive(Debug)]
 pub struct Recorder {
     tasks: JoinSet<()>,
     clock: Arc<dyn Clock>,
     sink: Sink,
+    redaction: Arc<Redaction>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,27 +77,28 @@ struct KindRecorder {
     kind: RecordKind,
     clock: Arc<dyn Clock>,
     sink: Sink,
-    tap: Option<Tap>,
-    managed_fields: bool,
+    options: RecordOptions,
     known: Known,
     last_seen: TraceTime,
     synced: bool,
 }
 
 impl Recorder {
-    /// Starts to watch and waits until the first list of every kind is in the reel. With `managed_fields` objects
-    /// keep `metadata.managedFields`.
+    /// Starts to watch and waits until the first list of every kind is in the reel.
     ///
     /// # Errors
-    /// [`RecordError::Required`] where a required kind cannot be listed.
+    /// [`RecordError::Forbidden`] where a required kind may not be listed, [`RecordError::Required`] where it cannot.
     pub async fn start(
         client: &kube::Client,
         kinds: Vec<RecordKind>,
-        managed_fields: bool,
+        options: RecordOptions,
         sink: Sink,
         clock: Arc<dyn Clock>,
-        tap: Option<Tap>,
     ) -> Result<Recorder, RecordError> {
+        let (kinds, denied) = preflight::permitted(client, &kinds).await?;
+        for kind in denied {
+            not_recorded(&kind, "list and watch are not allowed", &options.redaction, &sink, &*clock);
+        }
         let mut tasks = JoinSet::new();
         let mut starts = Vec::new();
         tasks.spawn(tie_clocks(clock.clone(), sink.clone()));
@@ -83,20 +106,20 @@ impl Recorder {
             let (tell, start) = watch::channel(Start::Listing);
             starts.push((kind.clone(), start));
             let stamp = clock.clone();
-            let watcher = Watcher::new(client.clone(), kind.kind.clone(), move || stamp.now());
+            let watcher = Watcher::new(client.clone(), kind.kind.clone(), move || stamp.now())
+                .within(kind.scope.clone());
             let recorder = KindRecorder {
                 kind,
                 clock: clock.clone(),
                 sink: sink.clone(),
-                tap: tap.clone(),
-                managed_fields,
+                options: options.clone(),
                 known: Known::default(),
                 last_seen: clock.now(),
                 synced: false,
             };
             tasks.spawn(recorder.run(watcher, tell));
         }
-        let recorder = Recorder { tasks, clock, sink };
+        let recorder = Recorder { tasks, clock, sink, redaction: options.redaction };
         for (kind, start) in starts {
             recorder.await_start(&kind, start).await?;
         }
@@ -113,7 +136,7 @@ impl Recorder {
         kind: &RecordKind,
         mut start: watch::Receiver<Start>,
     ) -> Result<(), RecordError> {
-        let name = kind.kind.to_string();
+        let name = kind.to_string();
         let state = start.wait_for(|s| *s != Start::Listing).await;
         let state = state.map_err(|_| RecordError::Task { kind: name.clone() })?.clone();
         match state {
@@ -122,14 +145,19 @@ impl Recorder {
                 Err(RecordError::Required { kind: name, source })
             }
             Start::Refused(why) => {
-                tracing::warn!("{name} are not recorded: {why}");
-                let text = format!("{name} not recorded: {why}");
-                self.sink.push(Record::Note(Note { at: self.clock.now(), text }));
+                not_recorded(kind, &why, &self.redaction, &self.sink, &*self.clock);
                 Ok(())
             }
             Start::Synced | Start::Listing => Ok(()),
         }
     }
+}
+
+/// A kind is missing: told now, and to whoever reads the reel.
+fn not_recorded(kind: &RecordKind, why: &str, redaction: &Redaction, sink: &Sink, clock: &dyn Clock) {
+    tracing::warn!("{kind} are not recorded: {why}");
+    let text = format!("{} not recorded: {}", kind.kind, redaction.message(why.to_owned()));
+    sink.push(Record::Note(Note { at: clock.now(), text }));
 }
 
 async fn tie_clocks(clock: Arc<dyn Clock>, sink: Sink) {
@@ -167,7 +195,7 @@ impl KindRecorder {
             Step::Listed { at, items, rv } => self.listed(at, items, rv),
             Step::Changed { at, verb, object } => {
                 self.last_seen = at;
-                match ObjectEvent::new(at, verb, self.trimmed(object)) {
+                match ObjectEvent::new(at, verb, self.options.redaction.object(&object)) {
                     Some(event) => self.push(event),
                     None => self.gap(GapReason::Unreadable, "an object without name".to_owned()),
                 }
@@ -180,7 +208,7 @@ impl KindRecorder {
 
     fn listed(&mut self, at: TraceTime, items: Vec<Json>, rv: String) {
         self.last_seen = at;
-        let items = items.into_iter().map(|item| self.trimmed(item)).collect::<Vec<_>>();
+        let items = items.into_iter().map(|item| self.options.redaction.object(&item)).collect::<Vec<_>>();
         if self.synced {
             for event in self.known.relisted(at, items) {
                 self.tell(event);
@@ -201,31 +229,18 @@ impl KindRecorder {
     }
 
     fn tell(&self, event: ObjectEvent) {
-        if let Some(tap) = &self.tap {
+        if let Some(tap) = &self.options.tap {
             tap(&event);
         }
         self.sink.push(Record::Object(event));
     }
 
     fn gap(&self, reason: GapReason, detail: String) {
-        tracing::warn!("{}: {reason:?}: {detail}", self.kind.kind);
+        tracing::warn!("{}: {reason:?}: {detail}", self.kind);
         let at = self.clock.now();
         let (from, kind) = (self.last_seen, self.kind_name());
+        let detail = self.options.redaction.message(detail);
         self.sink.push(Record::Gap(Gap { at, from, kind, reason, detail }));
-    }
-
-    /// The object without what no replay needs and what would fill the file.
-    fn trimmed(&self, mut object: Json) -> Json {
-        let metadata = object.as_object_mut().and_then(|fields| fields.get_mut("metadata"));
-        if let Some(metadata) = metadata.and_then(Json::as_object_mut) {
-            if !self.managed_fields {
-                metadata.remove("managedFields");
-            }
-            if let Some(annotations) = metadata.get_mut("annotations").and_then(Json::as_object_mut) {
-                annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
-            }
-        }
-        object
     }
 
     fn kind_name(&self) -> String {

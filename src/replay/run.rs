@@ -16,7 +16,7 @@ use crate::hollow::{Driver, Fleet, Leases, TraceNow};
 use crate::k8s::{ConnectOptions, K8sError, Submitter, Target};
 use crate::model::{ObjectEvent, PhaseMark, PodView, Record, RunPhase, TraceTime};
 use crate::pace::{Clock, ManualClock, Stop, SystemClock};
-use crate::record::{RecordError, Recorder, Tap, default_kinds};
+use crate::record::{RecordError, RecordOptions, Recorder, Redaction, Tap, default_kinds};
 use crate::trace::{ClusterInfo, Header, ReelThread, RunInfo, Sink, Summary, TraceError, WriteOptions};
 
 /// Requests in flight at once.
@@ -201,7 +201,7 @@ fn header(target: &Target, options: &RunOptions, wall_ns: i64) -> Header {
             scheduler_version: options.scheduler_version.clone(),
             context: target.context.clone(),
         },
-        redaction: vec!["metadata.managedFields".to_owned()],
+        redaction: Redaction::default().rules(),
         run: Some(RunInfo { mode: options.mode.name().to_owned(), speed, ..options.source.clone() }),
         ..Header::default()
     }
@@ -247,9 +247,8 @@ impl Stage {
         };
         engine.mark(RunPhase::WarmUp, BTreeMap::new());
         let driver = matches!(mode, Mode::Open { .. }).then(|| engine.driver(&open_time));
-        let tap = engine.tap();
-        let recorder =
-            Recorder::start(&target.client, default_kinds(), false, sink, clock, Some(tap)).await?;
+        let options = RecordOptions { tap: Some(engine.tap()), ..RecordOptions::default() };
+        let recorder = Recorder::start(&target.client, default_kinds(), options, sink, clock).await?;
         Ok(Stage { engine, recorder, virtual_time, open_time, driver })
     }
 

@@ -139,19 +139,24 @@ impl Keep {
 
 /// The event with what the level keeps of its object.
 pub(super) fn lean(event: &ObjectEvent) -> ObjectEvent {
-    let object = match event.key.kind.as_str() {
-        "Pod" => lean_pod(&event.object),
-        "Node" => NODE.of(&event.object),
+    let object = lean_object(&event.key.kind, &event.object);
+    ObjectEvent { object, key: event.key.clone(), uid: event.uid.clone(), rv: event.rv.clone(), ..*event }
+}
+
+/// What the level keeps of an object of this kind.
+pub(super) fn lean_object(kind: &str, object: &Json) -> Json {
+    match kind {
+        "Pod" => lean_pod(object),
+        "Node" => NODE.of(object),
         _ => {
-            let mut object = event.object.clone();
+            let mut object = object.clone();
             let metadata = object.as_object_mut().and_then(|fields| fields.get_mut("metadata"));
             if let Some(metadata) = metadata.and_then(Json::as_object_mut) {
                 metadata.remove("managedFields");
             }
             object
         }
-    };
-    ObjectEvent { object, key: event.key.clone(), uid: event.uid.clone(), rv: event.rv.clone(), ..*event }
+    }
 }
 
 fn lean_pod(pod: &Json) -> Json {

@@ -1,11 +1,11 @@
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::{FLUSH_SPAN, Header, ReelWriter, Summary, TraceError, WriteOptions};
+use super::{FLUSH_SPAN, Header, Progress, ReelWriter, Summary, TraceError, WriteOptions};
 use crate::model::{Gap, GapReason, Record, TraceTime};
 
 /// Records that wait for the disk at most; one more is dropped and counted as a gap.
@@ -23,9 +23,9 @@ enum Message {
 #[derive(Debug, Default)]
 struct Shared {
     dropped: AtomicU64,
+    queued: AtomicU64,
     failed: AtomicBool,
-    bytes: AtomicU64,
-    records: AtomicU64,
+    progress: Mutex<Progress>,
 }
 
 /// Where records go. Cheap to clone, never blocks: a full queue drops the record, which the reel then says.
@@ -38,7 +38,9 @@ pub struct Sink {
 impl Sink {
     /// Hands a record to the writer.
     pub fn push(&self, record: Record) {
+        self.shared.queued.fetch_add(1, Ordering::Relaxed);
         if let Err(TrySendError::Full(_)) = self.queue.try_send(Message::Record(Box::new(record))) {
+            self.shared.queued.fetch_sub(1, Ordering::Relaxed);
             self.shared.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -48,9 +50,10 @@ impl Sink {
         self.shared.failed.load(Ordering::Relaxed)
     }
 
-    /// Records and bytes in the file so far.
-    pub fn progress(&self) -> (u64, u64) {
-        (self.shared.records.load(Ordering::Relaxed), self.shared.bytes.load(Ordering::Relaxed))
+    /// What is in the file; up to a tenth of a second old.
+    pub fn progress(&self) -> Progress {
+        let known = self.shared.progress.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Progress { queued: self.shared.queued.load(Ordering::Relaxed), ..known }
     }
 }
 
@@ -116,11 +119,13 @@ fn write_until_sealed(
     shared: &Shared,
 ) -> Result<Summary, TraceError> {
     let mut failure = None;
+    let mut progress = Progress::default();
     let mut last = TraceTime::ZERO;
     let mut idle = Duration::ZERO;
     let sealing = loop {
         let message = match inbox.recv_timeout(TICK) {
             Ok(Message::Record(record)) => {
+                shared.queued.fetch_sub(1, Ordering::Relaxed);
                 idle = Duration::ZERO;
                 Some(record)
             }
@@ -135,33 +140,56 @@ fn write_until_sealed(
         if failure.is_some() {
             continue;
         }
+        let is_worth_a_look = matches!(message.as_deref(), None | Some(Record::Synced(_)));
         let written = match message {
             Some(record) => {
                 let from = std::mem::replace(&mut last, record.at());
-                shared.records.fetch_add(1, Ordering::Relaxed);
-                note_overflow(&mut writer, shared, from, last).and_then(|()| writer.push(&record))
+                progress.note_gap(&record);
+                note_overflow(&mut writer, &mut progress, shared, from, last)
+                    .and_then(|()| writer.push(&record))
             }
             // The oldest record has waited for what the block spans and since.
             None if writer.pending_span() + idle >= FLUSH_SPAN => writer.flush(),
             None => Ok(()),
         };
-        shared.bytes.store(writer.len(), Ordering::Relaxed);
+        if is_worth_a_look || writer.len() != progress.bytes {
+            publish(&mut progress, &writer, last, shared);
+        }
         if let Err(error) = written {
             shared.failed.store(true, Ordering::Relaxed);
             failure = Some(error);
         }
     };
-    match failure {
+    let noted = match failure {
         Some(error) => Err(error),
-        None if sealing => note_overflow(&mut writer, shared, last, last).and_then(|()| writer.seal()),
+        None => note_overflow(&mut writer, &mut progress, shared, last, last),
+    };
+    publish(&mut progress, &writer, last, shared);
+    match noted {
+        Err(error) => Err(error),
+        Ok(()) if sealing => writer.seal(),
         // Whoever was recording gave up: what came is kept, but the file must not look whole.
-        None => writer.close_chunk().and(Ok(Summary::default())),
+        Ok(()) => writer.close_chunk().and(Ok(Summary::default())),
     }
+}
+
+/// Lets others see how far the writer is: at each chunk, after the first list of a kind, and whenever there is nothing
+/// else to do.
+fn publish(progress: &mut Progress, writer: &ReelWriter, last: TraceTime, shared: &Shared) {
+    let summary = writer.summary();
+    progress.bytes = writer.len();
+    progress.last = last;
+    if progress.records != summary.records {
+        progress.records = summary.records;
+        progress.events.clone_from(&summary.events);
+    }
+    shared.progress.lock().unwrap_or_else(PoisonError::into_inner).clone_from(progress);
 }
 
 /// Dropped records become a gap in the reel, between the records around them.
 fn note_overflow(
     writer: &mut ReelWriter,
+    progress: &mut Progress,
     shared: &Shared,
     from: TraceTime,
     at: TraceTime,
@@ -170,11 +198,13 @@ fn note_overflow(
     if dropped == 0 {
         return Ok(());
     }
-    writer.push(&Record::Gap(Gap {
+    let gap = Record::Gap(Gap {
         at,
         from,
         kind: "*".to_owned(),
         reason: GapReason::Overflow,
         detail: format!("{dropped} records dropped: the disk was slower than the cluster"),
-    }))
+    });
+    progress.note_gap(&gap);
+    writer.push(&gap)
 }

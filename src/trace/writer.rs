@@ -58,6 +58,14 @@ impl Output {
         }
     }
 
+    /// Takes back the half of a chunk that found no room, so that the file ends with a whole one.
+    fn cut_back(&mut self, len: u64) {
+        if let Output::File(file) = self {
+            // Where that fails too, readers find a torn chunk: `recover` knows those.
+            let _ = file.set_len(len);
+        }
+    }
+
     /// Waits until what was written is out of this process's and, of a file, the system's hands.
     fn sync(&mut self) -> io::Result<()> {
         match self {
@@ -249,6 +257,11 @@ impl ReelWriter {
         Ok(self.summary)
     }
 
+    /// What has been pushed so far.
+    pub(super) fn summary(&self) -> &Summary {
+        &self.summary
+    }
+
     /// How much time the records that are not yet on the disk span.
     pub(super) fn pending_span(&self) -> Duration {
         self.pending.last.since(self.pending.first)
@@ -303,6 +316,7 @@ impl ReelWriter {
         }
         if let Err(source) = self.output.write_all(bytes) {
             self.failed = true;
+            self.output.cut_back(self.offset);
             return Err(self.io("write", source));
         }
         self.offset += bytes.len() as u64;

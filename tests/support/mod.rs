@@ -1,6 +1,9 @@
 //! What the tests at the process boundary share: running the binary, private folders, small made-up traces.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+pub mod api;
+pub mod recorder;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -58,6 +61,21 @@ impl Sandbox {
         let ran = self.run(args);
         assert_eq!(ran.code, Some(0), "kubereel {}\n{}\n{}", args.join(" "), ran.out, ran.err);
         ran
+    }
+}
+
+impl Sandbox {
+    /// Starts the cluster `lab` and connects to it. Its kubeconfig is in the file `kubeconfig`.
+    pub fn lab(&self) -> api::Api {
+        self.ok(&["cluster", "up", "--name", "lab", "--detach", "--version", VERSION]);
+        let kubeconfig = self.ok(&["cluster", "kubeconfig", "lab", "--raw"]).out;
+        std::fs::write(self.path("kubeconfig"), kubeconfig).unwrap();
+        api::Api::connect(&self.path("kubeconfig"))
+    }
+
+    /// A recorder of the lab.
+    pub fn record(&self, args: &[&str]) -> Command {
+        self.command(&[&["record", "--cluster", "lab"], args].concat())
     }
 }
 

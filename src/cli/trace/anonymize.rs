@@ -1,16 +1,16 @@
 use std::path::PathBuf;
 
-use anyhow::Context;
 use clap::Args;
 
 use super::rewrite::{OutArgs, each_record};
 use crate::cli::Outcome;
-use crate::trace::{Anonymizer, ClusterInfo, Header, Reader};
+use crate::cli::args::anonymizer;
+use crate::trace::{Anonymizer, Reader};
 
 /// Copies a reel with names, namespaces, labels and images replaced by keyed hashes.
 ///
-/// Annotations, environment, arguments, addresses and messages are left out. UIDs, times, requests and the values that
-/// Kubernetes itself defines stay.
+/// Of pods and nodes what the lifecycle level has stays: UIDs, times, requests and the values that Kubernetes itself
+/// defines. All other text is left out.
 #[derive(Debug, Args)]
 pub(super) struct AnonymizeArgs {
     /// The reel; - for standard input.
@@ -24,14 +24,12 @@ pub(super) struct AnonymizeArgs {
 }
 
 pub(super) fn run(args: &AnonymizeArgs) -> anyhow::Result<Outcome> {
-    let key = match &args.key_file {
-        Some(path) => std::fs::read(path).with_context(|| format!("{}: cannot read", path.display()))?,
-        None => uuid::Uuid::new_v4().as_bytes().to_vec(),
+    let anonymizer = match &args.key_file {
+        Some(path) => anonymizer(path)?,
+        None => Anonymizer::new(uuid::Uuid::new_v4().as_bytes()),
     };
-    anyhow::ensure!(!key.is_empty(), "the key file is empty");
-    let anonymizer = Anonymizer::new(&key);
     let mut reader = Reader::open_or_stdin(&args.reel)?;
-    let mut writer = args.out.create(&anonymous(reader.header()), std::path::Path::new("-"))?;
+    let mut writer = args.out.create(&anonymizer.header(reader.header()), std::path::Path::new("-"))?;
     let outcome = each_record(&mut reader, |record| {
         if let Some(record) = anonymizer.record(record) {
             writer.push(&record)?;
@@ -40,19 +38,4 @@ pub(super) fn run(args: &AnonymizeArgs) -> anyhow::Result<Outcome> {
     })?;
     args.out.finish(writer)?;
     Ok(outcome)
-}
-
-fn anonymous(header: &Header) -> Header {
-    let mut header = header.clone();
-    header.command.clear();
-    header.labels.clear();
-    if let Some(run) = &mut header.run {
-        run.source.clear();
-        run.scheduler_config.clear();
-    }
-    header.cluster = ClusterInfo { context: String::new(), ..header.cluster };
-    header
-        .redaction
-        .push("names, namespaces, labels and images replaced by keyed hashes; free text removed".to_owned());
-    header
 }
