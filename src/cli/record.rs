@@ -10,7 +10,7 @@ use super::signals::interrupted;
 use super::{Outcome, output};
 use crate::k8s::{Target, connect};
 use crate::pace::{Clock, SystemClock};
-use crate::record::{Recorder, default_kinds};
+use crate::record::{RecordOptions, Recorder, default_kinds};
 use crate::trace::{ClusterInfo, Header, ReelThread, Sink, WriteOptions};
 
 /// Records pods, nodes and what a scheduler reads besides them into a reel, until Ctrl-C or for a while.
@@ -52,9 +52,8 @@ pub(super) async fn run(args: RecordArgs) -> anyhow::Result<Outcome> {
         WriteOptions { overwrite: args.overwrite, detail: args.level.into(), ..WriteOptions::default() };
     let reel = ReelThread::start(&args.out, &header, write)?;
     let sink = reel.sink();
-    let started =
-        Recorder::start(&target.client, default_kinds(), args.managed_fields, sink.clone(), clock, None)
-            .await;
+    let options = RecordOptions { managed_fields: args.managed_fields, ..RecordOptions::default() };
+    let started = Recorder::start(target.session(), default_kinds(), options, sink.clone(), clock).await;
     let recorder = match started {
         Ok(recorder) => recorder,
         Err(error) => {

@@ -1,13 +1,22 @@
 //! The only code that talks to a cluster: connecting, raw watches, single requests, ordered submission.
 
+mod backoff;
 mod client;
 mod error;
+mod lines;
+mod open;
+mod proxy;
 mod request;
+mod session;
+mod step;
 mod submit;
 mod watch;
+mod wire;
 
 pub use client::{ConnectOptions, Target, component_client, connect};
 pub use error::K8sError;
 pub use request::{PatchType, Reply, Request, send};
+pub use session::Session;
+pub use step::{Interruption, Step, WatchLimits};
 pub use submit::{Answer, Submitter};
-pub use watch::{Interruption, Step, Watcher};
+pub use watch::Watcher;

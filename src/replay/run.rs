@@ -16,7 +16,7 @@ use crate::hollow::{Driver, Fleet, Leases, TraceNow};
 use crate::k8s::{ConnectOptions, K8sError, Submitter, Target};
 use crate::model::{ObjectEvent, PhaseMark, PodView, Record, RunPhase, TraceTime};
 use crate::pace::{Clock, ManualClock, Stop, SystemClock};
-use crate::record::{RecordError, Recorder, Tap, default_kinds};
+use crate::record::{RecordError, RecordOptions, Recorder, Tap, default_kinds};
 use crate::trace::{ClusterInfo, Header, ReelThread, RunInfo, Sink, Summary, TraceError, WriteOptions};
 
 /// Requests in flight at once.
@@ -247,9 +247,8 @@ impl Stage {
         };
         engine.mark(RunPhase::WarmUp, BTreeMap::new());
         let driver = matches!(mode, Mode::Open { .. }).then(|| engine.driver(&open_time));
-        let tap = engine.tap();
-        let recorder =
-            Recorder::start(&target.client, default_kinds(), false, sink, clock, Some(tap)).await?;
+        let options = RecordOptions { tap: Some(engine.tap()), ..RecordOptions::default() };
+        let recorder = Recorder::start(target.session(), default_kinds(), options, sink, clock).await?;
         Ok(Stage { engine, recorder, virtual_time, open_time, driver })
     }
 

@@ -11,6 +11,9 @@ use crate::model::{Gap, GapReason, Record, TraceTime};
 /// Records that wait for the disk at most; one more is dropped and counted as a gap.
 const QUEUE: usize = 1 << 14;
 
+/// Of these, those that make [`Sink::has_room`] say no: whole objects are large, and others need room too.
+const ROOM: u64 = 1 << 11;
+
 /// How often an idle writer looks whether its chunk is old enough to be closed.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -23,6 +26,7 @@ enum Message {
 #[derive(Debug, Default)]
 struct Shared {
     dropped: AtomicU64,
+    queued: AtomicU64,
     failed: AtomicBool,
     bytes: AtomicU64,
     records: AtomicU64,
@@ -38,9 +42,17 @@ pub struct Sink {
 impl Sink {
     /// Hands a record to the writer.
     pub fn push(&self, record: Record) {
+        self.shared.queued.fetch_add(1, Ordering::Relaxed);
         if let Err(TrySendError::Full(_)) = self.queue.try_send(Message::Record(Box::new(record))) {
+            self.shared.queued.fetch_sub(1, Ordering::Relaxed);
             self.shared.dropped.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// Whether the writer keeps up. One whose source can wait, as a watch can, waits until it does before it pushes
+    /// more: nothing is lost then, and memory stays small.
+    pub fn has_room(&self) -> bool {
+        self.shared.queued.load(Ordering::Relaxed) < ROOM
     }
 
     /// Whether the writer has given up; the reason comes out of [`ReelThread::seal`].
@@ -121,6 +133,7 @@ fn write_until_sealed(
     let sealing = loop {
         let message = match inbox.recv_timeout(TICK) {
             Ok(Message::Record(record)) => {
+                shared.queued.fetch_sub(1, Ordering::Relaxed);
                 idle = Duration::ZERO;
                 Some(record)
             }

@@ -24,7 +24,7 @@ use kubereel::cluster::{self, Cluster, ClusterSpec, Component, Dirs, Version};
 use kubereel::k8s::{ConnectOptions, Target, connect};
 use kubereel::model::POD;
 use kubereel::pace::{Clock, SystemClock};
-use kubereel::record::{Recorder, default_kinds};
+use kubereel::record::{RecordOptions, Recorder, default_kinds};
 use kubereel::trace::{ClusterInfo, Header, ReelThread, Summary, WriteOptions};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -154,7 +154,8 @@ async fn produce(cluster: &Cluster, args: &Args) -> anyhow::Result<Summary> {
     let write = WriteOptions { level: LEVEL, overwrite: args.overwrite, ..WriteOptions::default() };
     let header = header(&target, cluster, args, clock.wall_ns());
     let reel = ReelThread::start(&args.out, &header, write)?;
-    let recorder = Recorder::start(&target.client, default_kinds(), false, reel.sink(), clock, None).await?;
+    let options = RecordOptions::default();
+    let recorder = Recorder::start(target.session(), default_kinds(), options, reel.sink(), clock).await?;
     let length = Duration::from_secs(60 * args.minutes);
     let script = scenario::script(args.seed, &machines, length);
     let played = play::play(&stage, script, stage.clock.now(), length).await;
