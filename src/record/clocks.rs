@@ -47,6 +47,7 @@ fn step(before: &ClockAnchor, now: &ClockAnchor) -> Option<String> {
 mod tests {
     use super::*;
     use crate::model::TraceTime;
+    use crate::trace::{Header, Reader, ReelThread, WriteOptions};
 
     fn anchor(seconds: u64, wall_ns: i64) -> ClockAnchor {
         ClockAnchor { at: TraceTime::from_millis(seconds * 1000), wall_ns }
@@ -62,5 +63,43 @@ mod tests {
         let forward = step(&before, &anchor(20, 2 * HOUR + 12_500_000_000)).unwrap();
         assert!(forward.contains("forward by 2s 500ms"), "{forward}");
         assert!(step(&anchor(0, i64::MIN), &anchor(0, i64::MAX)).is_some());
+    }
+
+    /// Trace time follows the paused clock of the test; somebody sets the wall clock back by an hour after 15 s.
+    #[derive(Debug)]
+    struct SetBack(tokio::time::Instant);
+
+    impl Clock for SetBack {
+        fn now(&self) -> TraceTime {
+            TraceTime::from_nanos(self.0.elapsed().as_nanos() as u64)
+        }
+
+        fn wall_ns(&self) -> i64 {
+            let elapsed = self.0.elapsed();
+            let hour = if elapsed > Duration::from_secs(15) { 3_600_000_000_000 } else { 0 };
+            1_700_000_000_000_000_000 + elapsed.as_nanos() as i64 - hour
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_clock_set_back_by_an_hour_is_told_once_and_trace_time_goes_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("t.reel");
+        let reel = ReelThread::start(&path, &Header::default(), WriteOptions::default()).unwrap();
+        let clock = Arc::new(SetBack(tokio::time::Instant::now()));
+        let _ = tokio::time::timeout(Duration::from_secs(45), tie(clock, reel.sink())).await;
+        reel.seal().unwrap();
+        let records: Vec<Record> = Reader::open(&path).unwrap().map(Result::unwrap).collect();
+        let told: Vec<_> = records
+            .iter()
+            .filter_map(|record| match record {
+                Record::Note(note) => Some((note.at.as_secs_f64(), note.text.as_str())),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!((told[0].0 - 20.0).abs() < 0.1 && told[0].1.contains("back by 1h"), "{told:?}");
+        assert!(records.is_sorted_by_key(Record::at));
+        assert_eq!(records.len(), 6);
     }
 }

@@ -1,12 +1,14 @@
 //! The oracle: what a reel says about a cluster, held against what the API server says.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::Path;
 
 use kubereel::k8s::{Request, send};
-use kubereel::model::{Gap, Kind, ObjectKey, Record, Verb};
+use kubereel::model::{Gap, Kind, ObjectKey, Record, TraceTime, Verb};
 use kubereel::trace::Reader;
 use serde_json::Value;
+
+use crate::shake::Taken;
 
 type Objects = BTreeMap<ObjectKey, Value>;
 
@@ -43,14 +45,10 @@ impl Listed {
         Ok(Listed { kind: kind.clone(), version, objects })
     }
 
-    /// How many.
-    pub fn len(&self) -> usize {
-        self.objects.len()
-    }
-
     /// Where the reel says something else, object by object.
     pub fn differences(&self, reel: &Path) -> anyhow::Result<Vec<String>> {
         let said = self.said_by(reel)?;
+        anyhow::ensure!(!self.objects.is_empty(), "there are no {} to compare", self.kind);
         let keys: BTreeSet<_> = said.keys().chain(self.objects.keys()).collect();
         let differs = |key: &&&ObjectKey| said.get(key) != self.objects.get(key);
         let tell = |key: &ObjectKey| match (said.get(key), self.objects.get(key)) {
@@ -79,15 +77,46 @@ impl Listed {
     }
 }
 
-/// The gaps that a reel tells of, and its notes.
-pub fn marks(reel: &Path) -> anyhow::Result<(Vec<Gap>, Vec<String>)> {
-    let (mut gaps, mut notes) = (Vec::new(), Vec::new());
-    for record in Reader::open(reel)? {
-        match record? {
-            Record::Gap(gap) => gaps.push(gap),
-            Record::Note(note) => notes.push(note.text),
-            _ => {}
+/// Marks of loss in a reel, and what it must hold or excuse by them.
+pub struct Marks {
+    /// Where changes may be missing.
+    pub gaps: Vec<Gap>,
+    /// Remarks.
+    pub notes: Vec<String>,
+    started: i64,
+    /// Kind and version of every event.
+    events: HashSet<(String, String)>,
+}
+
+impl Marks {
+    /// Reads a reel.
+    pub fn of(reel: &Path) -> anyhow::Result<Marks> {
+        let reader = Reader::open(reel)?;
+        let started = reader.header().started_wall_ns;
+        let mut marks = Marks { gaps: Vec::new(), notes: Vec::new(), started, events: HashSet::new() };
+        for record in reader {
+            match record? {
+                Record::Object(event) => drop(marks.events.replace((event.key.kind, event.rv))),
+                Record::Gap(gap) => marks.gaps.push(gap),
+                Record::Note(note) => marks.notes.push(note.text),
+                _ => {}
+            }
         }
+        Ok(marks)
     }
-    Ok((gaps, notes))
+
+    /// Changes that the API server took, that are not in the reel, and that no gap covers: lost and not marked.
+    pub fn lost_unmarked(&self, taken: &[Taken]) -> Vec<String> {
+        let missing = taken.iter().filter(|t| !self.events.contains(&(t.kind.clone(), t.version.clone())));
+        let unmarked = missing.filter(|t| !self.gaps.iter().any(|gap| self.covers(gap, t)));
+        unmarked.map(|t| format!("{} at version {}", t.kind, t.version)).collect()
+    }
+
+    /// Whether a change falls into a gap, give or take the way of an answer.
+    fn covers(&self, gap: &Gap, taken: &Taken) -> bool {
+        const WAY: i64 = 1_000_000_000;
+        let wall = |at: TraceTime| self.started + i64::try_from(at.as_nanos()).unwrap_or(i64::MAX);
+        let within = wall(gap.from) - WAY <= taken.wall_ns && taken.wall_ns <= wall(gap.at) + WAY;
+        within && (gap.kind == "*" || gap.kind == taken.kind)
+    }
 }

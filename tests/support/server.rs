@@ -43,12 +43,16 @@ impl ApiServer {
         if let Some(mut child) = self.child.take() {
             child.wait()?;
         }
-        let stat = format!("/proc/{}/stat", self.pid);
-        // A zombie of somebody else's has no port any more.
-        while std::fs::read_to_string(&stat).is_ok_and(|stat| !stat.contains(") Z ")) {
+        while self.is_running() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         Ok(())
+    }
+
+    /// Whether it runs; a zombie of another parent's has no port any more.
+    pub fn is_running(&self) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid));
+        stat.is_ok_and(|stat| !stat.contains(") Z "))
     }
 
     /// Starts it again with more arguments; returns once it is ready.

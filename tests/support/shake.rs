@@ -1,8 +1,9 @@
 //! Seeded random changes of a cluster through its API: pods, nodes, services, namespaces and priority classes are made,
 //! changed and deleted.
 
-use kubereel::k8s::{PatchType, Request, send};
+use kubereel::k8s::{PatchType, Reply, Request, send};
 use kubereel::model::{CONTEXT_KINDS, Kind, NODE, ObjectKey, POD};
+use kubereel::pace::{Clock, SystemClock};
 use serde_json::{Value, json};
 
 /// `SplitMix64` (Steele, Lea, Flood 2014).
@@ -25,32 +26,55 @@ pub fn kinds() -> Vec<Kind> {
     [NODE, POD].into_iter().chain(context.cloned()).collect()
 }
 
+/// A change that the API server has taken.
+pub struct Taken {
+    /// As in an object's key.
+    pub kind: String,
+    /// The version that it made.
+    pub version: String,
+    /// When the answer was there, nanoseconds since the Unix epoch.
+    pub wall_ns: i64,
+}
+
 /// A source of changes; the same seed asks for the same ones.
 pub struct Shaker {
     client: kube::Client,
+    clock: SystemClock,
     draw: Draw,
     seed: u64,
     made: u64,
     there: Vec<(Kind, ObjectKey)>,
+    /// What the API server took, but for deletions, whose answers tell no version.
+    pub taken: Vec<Taken>,
 }
+
+/// So many objects of a shaker are there at most.
+const OBJECTS: usize = 400;
 
 impl Shaker {
     /// Objects bear the seed in their names.
     pub fn new(client: kube::Client, seed: u64) -> Shaker {
-        Shaker { client, draw: Draw(seed), seed, made: 0, there: Vec::new() }
+        let (clock, draw) = (SystemClock::start(), Draw(seed));
+        Shaker { client, clock, draw, seed, made: 0, there: Vec::new(), taken: Vec::new() }
     }
 
     /// Makes so many changes. A server that is away, or does not want one of them, is no failure: what counts is what
     /// it holds in the end.
     pub async fn shake(&mut self, changes: usize) {
         for _ in 0..changes {
-            let request = match self.draw.below(10) {
-                0..=3 => self.create(),
+            let drawn = match self.draw.below(10) {
+                0..=3 if self.there.len() < OBJECTS => self.create(),
                 4..=7 => self.change(),
-                _ => self.delete(),
+                _ => {
+                    if let Some(request) = self.delete() {
+                        let _ = send(&self.client, &request).await;
+                    }
+                    continue;
+                }
             };
-            if let Some(request) = request {
-                let _ = send(&self.client, &request).await;
+            let Some((kind, request)) = drawn else { continue };
+            if let Ok(reply) = send(&self.client, &request).await {
+                self.take(&kind, &reply);
             }
         }
     }
@@ -60,35 +84,43 @@ impl Shaker {
         let mut keys = Vec::new();
         for kind in kinds() {
             let (key, object) = self.object(&kind);
-            send(&self.client, &Request::create(&kind, &object)).await?;
+            let reply = send(&self.client, &Request::create(&kind, &object)).await?;
+            self.take(&kind, &reply);
             self.there.push((kind, key.clone()));
             keys.push(key);
         }
         Ok(keys)
     }
 
-    fn create(&mut self) -> Option<Request> {
+    fn take(&mut self, kind: &Kind, reply: &Reply) {
+        let version = reply.body["metadata"]["resourceVersion"].as_str().unwrap_or_default().to_owned();
+        self.taken.push(Taken { kind: kind.name(), version, wall_ns: self.clock.wall_ns() });
+    }
+
+    fn create(&mut self) -> Option<(Kind, Request)> {
         let kinds = kinds();
         // Mostly pods.
         let kind = kinds.get(self.draw.below(12) as usize).cloned().unwrap_or(POD);
         let (key, object) = self.object(&kind);
         let request = Request::create(&kind, &object);
-        self.there.push((kind, key));
-        Some(request)
+        self.there.push((kind.clone(), key));
+        Some((kind, request))
     }
 
-    fn change(&mut self) -> Option<Request> {
+    fn change(&mut self) -> Option<(Kind, Request)> {
         let (kind, key) = self.any()?;
         let value = self.draw.below(1 << 20).to_string();
         if kind == POD && self.draw.below(2) == 0 {
             let condition = json!([{"type": "Shaken", "status": "True", "message": format!("\"{value}\" \u{e4}\u{1F980}")}]);
             let patch = json!({"status": {"phase": "Running", "conditions": condition}});
-            return Some(Request::patch(&kind, &key, Some("status"), PatchType::Strategic, &patch));
+            let request = Request::patch(&kind, &key, Some("status"), PatchType::Strategic, &patch);
+            return Some((kind, request));
         }
         let labels = json!({"shaken": value, "often": if value.len() > 5 { json!(null) } else { json!("") }});
         let patch =
             json!({"metadata": {"labels": labels, "annotations": {"a": "x".repeat(value.len() * 40)}}});
-        Some(Request::patch(&kind, &key, None, PatchType::Merge, &patch))
+        let request = Request::patch(&kind, &key, None, PatchType::Merge, &patch);
+        Some((kind, request))
     }
 
     fn delete(&mut self) -> Option<Request> {
