@@ -41,7 +41,7 @@ fn a_slice_starts_with_the_state_and_stands_alone() {
         (21, Verb::Modified, "web-2"),
         (22, Verb::Modified, "web-2"),
     ];
-    assert_eq!(verbs, expected.map(|(at, verb, name)| (at, verb, name.to_owned())));
+    assert_eq!(verbs, expected.map(|(at, verb, name)| (at, verb, name.into())));
 }
 
 #[test]

@@ -9,7 +9,7 @@ use kubereel::model::{
     RunPhase, Synced, TraceTime, Verb,
 };
 use kubereel::trace::{
-    CHUNK_HEADER_LEN, ChunkHeader, ChunkType, Detail, Header, Reader, ReelWriter, WriteOptions,
+    BLOCK_HEADER_LEN, BlockHeader, BlockType, Detail, Header, Reader, ReelWriter, WriteOptions,
 };
 use serde_json::{Value, json};
 
@@ -136,7 +136,7 @@ fn write(name: &str, records: &[Record], seal: bool, detail: Detail) -> Vec<u8> 
     if seal {
         writer.seal().expect("the folder can be written");
     } else {
-        writer.close_chunk().expect("the folder can be written");
+        writer.flush().expect("the folder can be written");
     }
     let bytes = std::fs::read(&path).expect("it was written");
     std::fs::remove_file(&path).expect("it was written");
@@ -144,9 +144,9 @@ fn write(name: &str, records: &[Record], seal: bool, detail: Detail) -> Vec<u8> 
 }
 
 /// A chunk with any body, as a later version or another program may write it.
-fn chunk(kind: ChunkType, sequence: u64, records: u32, body: &[u8]) -> Vec<u8> {
+fn chunk(kind: BlockType, sequence: u64, records: u32, body: &[u8]) -> Vec<u8> {
     let stored = zstd::bulk::compress(body, 3).expect("memory suffices");
-    let header = ChunkHeader {
+    let header = BlockHeader {
         kind,
         stored_len: stored.len() as u32,
         decompressed_len: body.len() as u32,
@@ -164,12 +164,12 @@ fn later_version() -> Vec<u8> {
     let mut bytes = kubereel::trace::MAGIC.to_vec();
     let map = |value: &Value| rmp_serde::to_vec_named(value).expect("JSON is MessagePack");
     bytes.extend(chunk(
-        ChunkType::Header,
+        BlockType::Header,
         0,
         1,
         &map(&json!({"id": "later", "requires": ["delta"], "news": {"a": 1}})),
     ));
-    bytes.extend(chunk(ChunkType::Unknown(77), 1, 9, b"anything"));
+    bytes.extend(chunk(BlockType::Unknown(77), 1, 9, b"anything"));
     let mut body = Vec::new();
     let mut put = |code: u8, content: &[u8]| {
         body.extend([0xcc, code, 0xc5]);
@@ -183,7 +183,7 @@ fn later_version() -> Vec<u8> {
     form.extend([0x90, 0xc1, 0xc1]);
     put(8, &form);
     put(9, &[5, 1, 0, 7, 1, 0xc1]);
-    bytes.extend(chunk(ChunkType::Data, 2, 2, &body));
+    bytes.extend(chunk(BlockType::Data, 2, 2, &body));
     bytes
 }
 
@@ -191,7 +191,7 @@ fn later_version() -> Vec<u8> {
 fn whole_objects() -> Vec<u8> {
     let mut bytes = kubereel::trace::MAGIC.to_vec();
     let header = rmp_serde::to_vec_named(&header("whole-objects")).expect("a header is a map");
-    bytes.extend(chunk(ChunkType::Header, 0, 1, &header));
+    bytes.extend(chunk(BlockType::Header, 0, 1, &header));
     let mut body = Vec::new();
     for record in life() {
         let Record::Object(event) = record else { continue };
@@ -200,7 +200,7 @@ fn whole_objects() -> Vec<u8> {
         body.extend((content.len() as u16).to_be_bytes());
         body.extend(content);
     }
-    bytes.extend(chunk(ChunkType::Data, 1, life().len() as u32, &body));
+    bytes.extend(chunk(BlockType::Data, 1, life().len() as u32, &body));
     bytes
 }
 
@@ -216,7 +216,7 @@ fn cases() -> Vec<(&'static str, Vec<u8>, i32)> {
     let mut unknown = kubereel::trace::MAGIC.to_vec();
     let requires =
         rmp_serde::to_vec_named(&json!({"requires": ["time-travel"]})).expect("JSON is MessagePack");
-    unknown.extend(chunk(ChunkType::Header, 0, 1, &requires));
+    unknown.extend(chunk(BlockType::Header, 0, 1, &requires));
     vec![
         ("all-types", write("all-types", &all_types(), true, Detail::Lossless), 0),
         ("values", write("values", &values(), true, Detail::Lossless), 0),
@@ -226,7 +226,7 @@ fn cases() -> Vec<(&'static str, Vec<u8>, i32)> {
         ("cut-in-body", several[..several.len() - 300].to_vec(), 3),
         (
             "cut-in-chunk-header",
-            several[..several.len() / 2 / CHUNK_HEADER_LEN * CHUNK_HEADER_LEN].to_vec(),
+            several[..several.len() / 2 / BLOCK_HEADER_LEN * BLOCK_HEADER_LEN].to_vec(),
             3,
         ),
         ("requires-unknown", unknown, 1),

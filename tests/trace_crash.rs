@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use kubereel::model::{ObjectEvent, Record, TraceTime, Verb};
 use kubereel::pace::{Clock, SystemClock};
-use kubereel::trace::{CHUNK_SPAN, Header, Reader, ReelThread, WriteOptions};
+use kubereel::trace::{FLUSH_SPAN, Header, Reader, ReelThread, WriteOptions};
 use serde_json::json;
 
 /// Set in the process that writes, to the path of the reel.
@@ -19,7 +19,7 @@ const KILLS: u64 = 50;
 /// Writers at a time.
 const TOGETHER: u64 = 5;
 
-/// What a loaded machine may take to write a chunk, besides the second that a chunk spans.
+/// What a loaded machine may take to write a block, besides the second that a block spans.
 const SLACK: Duration = Duration::from_millis(700);
 
 fn record(n: u64, at: TraceTime) -> Record {
@@ -97,7 +97,7 @@ fn check(path: &Path, handed: (u64, TraceTime)) -> bool {
     // The writer may have handed over one more than it could print.
     assert!(count <= handed.0 + 2, "{count} records, {} were handed over", handed.0 + 1);
     let missing = handed.1.since(last);
-    assert!(missing <= CHUNK_SPAN + SLACK, "the last {missing:?} are missing");
+    assert!(missing <= FLUSH_SPAN + SLACK, "the last {missing:?} are missing");
     cut
 }
 

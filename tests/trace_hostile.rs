@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 
 use kubereel::pace::{Clock, SystemClock};
 use kubereel::trace::{
-    CHUNK_HEADER_LEN, ChunkHeader, Limits, MAGIC, Reader, ReelFile, Salvage, Stretch, check,
+    BLOCK_HEADER_LEN, BlockHeader, BlockType, Limits, MAGIC, Reader, Records, ReelFile, Salvage, Stretch,
+    check,
 };
+use zstd::stream::raw::{Decoder, Encoder, Operation, OutBuffer};
 
 /// Changed files a case without more time.
 const ROUNDS: u64 = 40;
@@ -15,31 +17,45 @@ const ROUNDS: u64 = 40;
 /// Bytes of address space: what a reader may take at most, with room for the test itself.
 const MEMORY: u64 = 3 << 30;
 
-/// The parts of a reel: chunk headers with decompressed bodies, and what follows the last chunk.
+/// The parts of a reel: block headers with decompressed bodies, and what follows the last block.
 struct Taken {
-    chunks: Vec<(ChunkHeader, Vec<u8>)>,
+    blocks: Vec<(BlockHeader, Vec<u8>)>,
     rest: Vec<u8>,
 }
 
 fn take_apart(mut bytes: &[u8]) -> Taken {
-    let mut chunks = Vec::new();
+    let mut blocks = Vec::new();
+    let mut decoder = Decoder::new().expect("memory suffices");
     bytes = &bytes[MAGIC.len()..];
-    while let Some(head) = bytes.first_chunk::<CHUNK_HEADER_LEN>()
-        && let Ok(header) = ChunkHeader::decode(head, &Limits::default())
-        && let Some(stored) = bytes.get(CHUNK_HEADER_LEN..CHUNK_HEADER_LEN + header.stored_len as usize)
+    while let Some(head) = bytes.first_chunk::<BLOCK_HEADER_LEN>()
+        && let Ok(header) = BlockHeader::decode(head, &Limits::default())
+        && let Some(stored) = bytes.get(BLOCK_HEADER_LEN..BLOCK_HEADER_LEN + header.stored_len as usize)
     {
-        let body = zstd::bulk::decompress(stored, header.decompressed_len as usize).unwrap_or_default();
-        bytes = &bytes[CHUNK_HEADER_LEN + stored.len()..];
-        chunks.push((header, body));
+        if header.kind != BlockType::More {
+            decoder.reinit().expect("memory suffices");
+        }
+        let mut body = vec![0; header.decompressed_len as usize];
+        decoder.run_on_buffers(stored, &mut body).expect("the case is whole");
+        bytes = &bytes[BLOCK_HEADER_LEN + stored.len()..];
+        blocks.push((header, body));
     }
-    Taken { chunks, rest: bytes.to_vec() }
+    Taken { blocks, rest: bytes.to_vec() }
 }
 
 fn put_together(taken: &Taken) -> Vec<u8> {
     let mut bytes = MAGIC.to_vec();
-    for (header, body) in &taken.chunks {
-        let stored = zstd::bulk::compress(body, 1).expect("memory suffices");
-        let header = ChunkHeader {
+    let mut encoder = Encoder::new(1).expect("memory suffices");
+    for (header, body) in &taken.blocks {
+        if header.kind != BlockType::More {
+            encoder.reinit().expect("memory suffices");
+        }
+        let mut stored = vec![0; body.len() + 1_000];
+        let packed = encoder.run_on_buffers(body, &mut stored).expect("memory suffices").bytes_written;
+        let mut rest = OutBuffer::around_pos(&mut stored[..], packed);
+        encoder.flush(&mut rest).expect("memory suffices");
+        let len = rest.pos();
+        stored.truncate(len);
+        let header = BlockHeader {
             stored_len: stored.len() as u32,
             decompressed_len: body.len() as u32,
             body_crc: crc32c::crc32c(&stored),
@@ -67,9 +83,9 @@ impl Draw {
 
 /// Changes a few places of one body.
 fn spoil(draw: &mut Draw, taken: &mut Taken) {
-    let index = draw.below(taken.chunks.len());
-    let other = taken.chunks[draw.below(taken.chunks.len())].1.clone();
-    let body = &mut taken.chunks[index].1;
+    let index = draw.below(taken.blocks.len());
+    let other = taken.blocks[draw.below(taken.blocks.len())].1.clone();
+    let body = &mut taken.blocks[index].1;
     for _ in 0..=draw.below(4) {
         let at = draw.below(body.len() + 1);
         match draw.below(6) {
@@ -104,10 +120,13 @@ fn read(bytes: &[u8], path: &Path) {
             std::hint::black_box(record.at());
         }
     }
+    let mut records = Records::new(&Limits::default());
     let mut salvage = Salvage::after_magic(&bytes[MAGIC.len().min(bytes.len())..], Limits::default());
     while let Some(stretch) = salvage.next_stretch().expect("memory does not fail") {
-        if let Stretch::Chunk(chunk) = stretch {
-            chunk.into_records().for_each(drop);
+        if let Stretch::Block(block) = stretch
+            && records.feed(&block).is_ok()
+        {
+            records.by_ref().for_each(drop);
         }
     }
     std::fs::write(path, bytes).expect("there is room");
@@ -115,8 +134,8 @@ fn read(bytes: &[u8], path: &Path) {
     if let Ok(file) = ReelFile::open(path) {
         let (from, to) =
             (kubereel::model::TraceTime::from_millis(1), kubereel::model::TraceTime::from_millis(9));
-        file.between(from, to).expect("it can be opened").for_each(drop);
-        let _ = file.map_chunks(2, |chunk| Ok(chunk.into_records().count()));
+        file.between(from, to).for_each(drop);
+        let _ = file.map_chunks(2, |chunk| Ok(chunk.count()));
     }
 }
 
@@ -155,10 +174,10 @@ fn spoiled_reels_end_in_records_or_an_error() {
 
 #[test]
 fn a_bomb_is_refused_by_its_claims() {
-    let header = take_apart(&std::fs::read(&cases()[0]).expect("the case can be read")).chunks[0].0;
+    let header = take_apart(&std::fs::read(&cases()[0]).expect("the case can be read")).blocks[0].0;
     let bomb = zstd::bulk::compress(&vec![0; 512 << 20], 3).expect("memory suffices");
     for claimed in [512 << 20, 1 << 20] {
-        let header = ChunkHeader {
+        let header = BlockHeader {
             stored_len: bomb.len() as u32,
             decompressed_len: claimed,
             body_crc: crc32c::crc32c(&bomb),

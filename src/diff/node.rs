@@ -2,9 +2,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Write;
 use std::sync::Arc;
 
-use serde_json::Value;
-
-use crate::model::{NodeView, Taint, parse_quantity_milli};
+use crate::model::{Json, Map, NodeView, Taint, parse_quantity_milli};
 
 const HOSTNAME_LABEL: &str = "kubernetes.io/hostname";
 const ZONE_LABEL: &str = "topology.kubernetes.io/zone";
@@ -62,9 +60,9 @@ impl NodeFacts {
     }
 }
 
-fn entries<T>(object: &Value, read: impl Fn(&Value) -> Option<T>) -> BTreeMap<String, T> {
-    let fields = object.as_object().into_iter().flatten();
-    fields.filter_map(|(key, value)| Some((key.clone(), read(value)?))).collect()
+fn entries<T>(object: &Json, read: impl Fn(&Json) -> Option<T>) -> BTreeMap<String, T> {
+    let fields = object.as_object().into_iter().flat_map(Map::iter);
+    fields.filter_map(|(key, value)| Some((key.to_string(), read(value)?))).collect()
 }
 
 /// Gives every node its class. Which labels only name a node shows when all nodes are known.
@@ -105,15 +103,15 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn classes(nodes: &[(&str, Value)]) -> Vec<Arc<str>> {
+    fn classes(nodes: &[(&str, Json)]) -> Vec<Arc<str>> {
         let mut facts: BTreeMap<Arc<str>, NodeFacts> =
             nodes.iter().map(|(name, object)| (Arc::from(*name), NodeFacts::of(NodeView(object)))).collect();
         classify(&mut facts);
         facts.into_values().map(|node| node.class).collect()
     }
 
-    fn node(labels: &Value, cpu: &str) -> Value {
-        json!({"metadata": {"labels": labels}, "status": {"allocatable": {"cpu": cpu}}})
+    fn node(labels: &serde_json::Value, cpu: &str) -> Json {
+        json!({"metadata": {"labels": labels}, "status": {"allocatable": {"cpu": cpu}}}).into()
     }
 
     #[test]
@@ -142,9 +140,11 @@ mod tests {
 
     #[test]
     fn chosen_taints_split_a_class_and_health_taints_do_not() {
-        let tainted = |key: &str| json!({"spec": {"taints": [{"key": key, "effect": "NoSchedule"}]}});
+        let tainted = |key: &str| -> Json {
+            json!({"spec": {"taints": [{"key": key, "effect": "NoSchedule"}]}}).into()
+        };
         let found = classes(&[
-            ("n1", json!({})),
+            ("n1", json!({}).into()),
             ("n2", tainted("node.kubernetes.io/not-ready")),
             ("n3", tainted("gpu")),
         ]);

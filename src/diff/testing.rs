@@ -68,8 +68,7 @@ impl Run {
     pub(crate) fn action(&mut self, due: u64, late: u64, status: u16) -> &mut Run {
         let due = TraceTime::from_millis(due);
         let sent = due + Duration::from_millis(late);
-        let key =
-            ObjectKey { kind: "Pod".to_owned(), namespace: Some("prod".to_owned()), name: "p".to_owned() };
+        let key = ObjectKey { kind: "Pod".into(), namespace: Some("prod".into()), name: "p".into() };
         self.records.push(Record::Action(ActionReport {
             seq: 0,
             action: ActionKind::CreatePod,

@@ -1,6 +1,4 @@
-use serde_json::Value;
-
-use crate::model::PodView;
+use crate::model::{Json, PodView};
 
 /// Labels that name a workload, the most telling first: what controllers set themselves, then what people and charts
 /// agree on.
@@ -33,7 +31,7 @@ pub fn workload(pod: PodView<'_>) -> String {
     }
 }
 
-fn label<'a>(labels: &'a Value, key: &str) -> Option<&'a str> {
+fn label<'a>(labels: &'a Json, key: &str) -> Option<&'a str> {
     labels[key].as_str().filter(|value| !value.is_empty())
 }
 
@@ -64,12 +62,12 @@ mod tests {
     use serde_json::json;
 
     fn named(name: &str) -> String {
-        workload(PodView(&json!({"metadata": {"name": name}})))
+        workload(PodView(&json!({"metadata": {"name": name}}).into()))
     }
 
     fn owned(kind: &str, name: &str) -> String {
         let owners = json!([{"kind": kind, "name": name, "controller": true}]);
-        workload(PodView(&json!({"metadata": {"name": "p", "ownerReferences": owners}})))
+        workload(PodView(&json!({"metadata": {"name": "p", "ownerReferences": owners}}).into()))
     }
 
     #[test]
@@ -82,10 +80,10 @@ mod tests {
     #[test]
     fn without_owner_labels_name_the_workload() {
         let pod = json!({"metadata": {"name": "p", "labels": {"app": "web", "job-name": "j"}}});
-        assert_eq!(workload(PodView(&pod)), "web");
+        assert_eq!(workload(PodView(&pod.into())), "web");
         let pod =
             json!({"metadata": {"name": "p", "labels": {"statefulset.kubernetes.io/pod-name": "db-0"}}});
-        assert_eq!(workload(PodView(&pod)), "db");
+        assert_eq!(workload(PodView(&pod.into())), "db");
     }
 
     #[test]

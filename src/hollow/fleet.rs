@@ -5,13 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use serde_json::Value;
 
 use super::address::Addresses;
 use super::pod::{Obligation, PodBehaviour, PodEffect, PodInput, PodState};
 use super::status::{Places, admitted, ended, running};
 use crate::k8s::{PatchType, Request};
-use crate::model::{ActionKind, ObjectEvent, ObjectKey, POD, PodView, TraceTime, Verb};
+use crate::model::{ActionKind, Json, ObjectEvent, ObjectKey, POD, PodView, Text, TraceTime, Verb};
 
 /// One moment on both time lines: the trace's, which decides, and the wall clock's, which objects show.
 #[derive(Debug, Clone, Copy)]
@@ -37,7 +36,7 @@ pub struct HollowRequest {
 
 #[derive(Debug)]
 struct Hosted {
-    object: Arc<Value>,
+    object: Json,
     state: PodState,
     behaviour: PodBehaviour,
     address: Ipv4Addr,
@@ -56,7 +55,7 @@ struct Timer {
     at: TraceTime,
     obligation: Obligation,
     key: ObjectKey,
-    uid: String,
+    uid: Text,
 }
 
 type BehaviourOf = Arc<dyn Fn(PodView<'_>) -> PodBehaviour + Send + Sync>;
@@ -65,7 +64,7 @@ type BehaviourOf = Arc<dyn Fn(PodView<'_>) -> PodBehaviour + Send + Sync>;
 pub struct Fleet {
     behaviour_of: BehaviourOf,
     nodes: HashMap<String, HollowNode>,
-    pods: HashMap<String, Hosted>,
+    pods: HashMap<Text, Hosted>,
     addresses: Addresses,
     timers: BinaryHeap<Reverse<Timer>>,
 }
@@ -92,8 +91,8 @@ impl Fleet {
     }
 
     /// Takes a node under care: from now on the pods bound to it run.
-    pub fn add_node(&mut self, node: &Value) {
-        let addresses = node["status"]["addresses"].as_array().map_or(&[][..], Vec::as_slice);
+    pub fn add_node(&mut self, node: &Json) {
+        let addresses = node["status"]["addresses"].items();
         let internal = addresses.iter().find(|a| a["type"] == "InternalIP");
         let host_ip = internal.and_then(|a| a["address"].as_str()).unwrap_or("10.255.0.1").to_owned();
         let pod_cidr = node["spec"]["podCIDR"].as_str().map(str::to_owned);
@@ -167,7 +166,7 @@ impl Fleet {
         }
     }
 
-    fn step(&mut self, uid: &str, input: PodInput, now: TraceTime) -> Option<PodEffect> {
+    fn step(&mut self, uid: &Text, input: PodInput, now: TraceTime) -> Option<PodEffect> {
         let hosted = self.pods.get_mut(uid)?;
         let (state, effects) = hosted.state.step(input, now, &hosted.behaviour);
         hosted.state = state;
@@ -176,7 +175,7 @@ impl Fleet {
         for effect in effects {
             match effect {
                 PodEffect::Arm(obligation, at) => {
-                    let timer = Timer { at, obligation, key: key.clone(), uid: uid.to_owned() };
+                    let timer = Timer { at, obligation, key: key.clone(), uid: uid.clone() };
                     self.timers.push(Reverse(timer));
                 }
                 other => outward = Some(other),
@@ -187,7 +186,7 @@ impl Fleet {
 
     fn request(
         &self,
-        uid: &str,
+        uid: &Text,
         effect: &PodEffect,
         due: TraceTime,
         wall: DateTime<Utc>,
@@ -196,7 +195,9 @@ impl Fleet {
         let pod = PodView(&hosted.object);
         let key = ObjectKey::of(&hosted.object)?;
         let host = &self.nodes.get(pod.node_name()?)?.host_ip;
-        let status = |patch: &Value| Request::patch(&POD, &key, Some("status"), PatchType::Strategic, patch);
+        let status = |patch: &serde_json::Value| {
+            Request::patch(&POD, &key, Some("status"), PatchType::Strategic, patch)
+        };
         let (action, request) = match effect {
             PodEffect::ReportAdmitted => (None, status(&admitted(pod, host, wall))),
             PodEffect::ReportRunning => {
@@ -225,7 +226,7 @@ mod tests {
             run: Some(RunEnd { after: Duration::from_secs(1), phase: Phase::Succeeded, containers: vec![] }),
             termination: Duration::from_secs(3),
         });
-        fleet.add_node(&json!({"metadata": {"name": "n1"}, "spec": {"podCIDR": "10.9.0.0/24"}}));
+        fleet.add_node(&json!({"metadata": {"name": "n1"}, "spec": {"podCIDR": "10.9.0.0/24"}}).into());
         fleet
     }
 
@@ -268,7 +269,7 @@ mod tests {
             let mut fleet = fleet();
             for name in names {
                 let mut event = pod("n1", false);
-                let mut object = Value::clone(&event.object);
+                let mut object = event.object.to_value();
                 object["metadata"]["name"] = name.into();
                 object["metadata"]["uid"] = format!("u-{name}").into();
                 event = ObjectEvent::new(event.at, event.verb, object).unwrap();

@@ -129,7 +129,7 @@ fn lease_object(node: &str, lease: &Held, now: DateTime<Utc>) -> Value {
     object
 }
 
-fn text(value: &Value) -> String {
+fn text(value: &crate::model::Json) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
 

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 
 use super::status::stamp;
-use crate::model::{NodeView, ReadyStatus};
+use crate::model::{Json, NodeView, ReadyStatus};
 
 /// A hollow node made up from numbers, for fleets without a trace.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -21,7 +21,7 @@ pub struct NodeShape {
 
 impl NodeShape {
     /// The object as a kubelet would know it.
-    pub fn to_object(&self) -> Value {
+    pub fn to_object(&self) -> Json {
         let mut labels: Map<String, Value> =
             self.labels.iter().map(|(k, v)| (k.clone(), v.as_str().into())).collect();
         labels.insert("kubernetes.io/hostname".to_owned(), self.name.as_str().into());
@@ -33,13 +33,14 @@ impl NodeShape {
             "spec": {"taints": self.taints},
             "status": {"capacity": self.resources, "allocatable": self.resources},
         })
+        .into()
     }
 }
 
 /// What is posted to register a node: the given object with its identity removed, the given annotations added and
 /// the conditions of a kubelet without pressure, Ready unless the object says otherwise. Taints of the node lifecycle controller are not carried over: it sets them
 /// again from the conditions.
-pub fn registration(object: &Value, annotations: &BTreeMap<String, String>, now: DateTime<Utc>) -> Value {
+pub fn registration(object: &Json, annotations: &BTreeMap<String, String>, now: DateTime<Utc>) -> Json {
     let view = NodeView(object);
     let mut metadata = json!({"name": view.name(), "labels": view.labels(), "annotations": {}});
     for (key, value) in annotations {
@@ -47,14 +48,16 @@ pub fn registration(object: &Value, annotations: &BTreeMap<String, String>, now:
     }
     let mut spec = object["spec"].as_object().cloned().unwrap_or_default();
     spec.remove("configSource");
-    spec.insert("taints".to_owned(), json!(view.chosen_taints()));
+    spec.insert("taints", json!(view.chosen_taints()).into());
     let mut status = object["status"].as_object().cloned().unwrap_or_default();
-    status.insert("conditions".to_owned(), json!(conditions(view, now)));
-    status.entry("addresses").or_insert_with(|| {
-        json!([{"type": "InternalIP", "address": "10.255.0.1"}, {"type": "Hostname", "address": view.name()}])
-    });
+    status.insert("conditions", json!(conditions(view, now)).into());
+    if !status.contains_key("addresses") {
+        let addresses = json!([
+            {"type": "InternalIP", "address": "10.255.0.1"}, {"type": "Hostname", "address": view.name()}]);
+        status.insert("addresses", addresses.into());
+    }
     status.remove("images");
-    json!({"apiVersion": "v1", "kind": "Node", "metadata": metadata, "spec": spec, "status": status})
+    json!({"apiVersion": "v1", "kind": "Node", "metadata": metadata, "spec": spec, "status": status}).into()
 }
 
 /// The conditions of a kubelet without pressure (`pkg/kubelet/nodestatus/setters.go`, v1.37.2).
@@ -80,12 +83,12 @@ mod tests {
 
     #[test]
     fn a_registration_keeps_what_schedules_and_drops_what_identifies() {
-        let recorded = json!({
+        let recorded = Json::from(json!({
             "metadata": {"name": "n1", "uid": "old", "resourceVersion": "9", "labels": {"zone": "a"},
                          "annotations": {"secret": "x"}},
             "spec": {"podCIDR": "10.1.0.0/24", "unschedulable": true, "taints": [
                 {"key": "node.kubernetes.io/unreachable", "effect": "NoSchedule"}, {"key": "gpu", "effect": "NoSchedule"}]},
-            "status": {"allocatable": {"cpu": "4"}, "conditions": [{"type": "Ready", "status": "Unknown"}]}});
+            "status": {"allocatable": {"cpu": "4"}, "conditions": [{"type": "Ready", "status": "Unknown"}]}}));
         let own = BTreeMap::from([("kubereel.dev/run".to_owned(), "r".to_owned())]);
         let node = registration(&recorded, &own, DateTime::UNIX_EPOCH);
         assert_eq!(node["metadata"]["uid"], Value::Null);

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use crate::model::{ContainerEnd, Phase, PodView, TraceTime};
+use crate::model::{ContainerEnd, Json, Phase, PodView, TraceTime};
 
 /// Annotation: run time in seconds, for pods without a recorded one.
 const RUN_SECONDS: &str = "kubereel.dev/run-seconds";
@@ -36,8 +36,8 @@ pub fn annotated_behaviour(pod: PodView<'_>) -> PodBehaviour {
     let number = |key: &str| pod.0["metadata"]["annotations"][key].as_str()?.parse::<f64>().ok();
     let seconds = |key: &str| number(key).and_then(|s| Duration::try_from_secs_f64(s).ok());
     let exit = number(EXIT_CODE).unwrap_or(0.0);
-    let containers = pod.0["spec"]["containers"].as_array().map_or(&[][..], Vec::as_slice);
-    let ended = |container: &serde_json::Value| {
+    let containers = pod.0["spec"]["containers"].items();
+    let ended = |container: &Json| {
         let name = container["name"].as_str().unwrap_or_default().to_owned();
         ContainerEnd { name, exit_code: exit as i64, restarts: 0 }
     };
@@ -227,10 +227,10 @@ mod tests {
     fn annotations_set_run_time_and_exit() {
         let pod = serde_json::json!({"metadata": {"annotations": {RUN_SECONDS: "2.5", EXIT_CODE: "3"}},
             "spec": {"containers": [{"name": "main"}]}});
-        let behaviour = annotated_behaviour(PodView(&pod));
+        let behaviour = annotated_behaviour(PodView(&pod.into()));
         let run = behaviour.run.unwrap();
         assert_eq!((run.after, run.phase), (Duration::from_millis(2_500), Phase::Failed));
         assert_eq!(run.containers, [ContainerEnd { name: "main".to_owned(), exit_code: 3, restarts: 0 }]);
-        assert_eq!(annotated_behaviour(PodView(&serde_json::json!({}))), PodBehaviour::default());
+        assert_eq!(annotated_behaviour(PodView(&Json::Null)), PodBehaviour::default());
     }
 }

@@ -7,7 +7,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
 
 use super::pod::RunEnd;
-use crate::model::{Phase, PodView};
+use crate::model::{Json, Phase, PodView};
 
 /// The addresses of a pod.
 #[derive(Debug, Clone, Copy)]
@@ -109,9 +109,9 @@ fn conditions(states: &[(&str, bool)], reason: &str, time: &str) -> Vec<Value> {
     states.iter().map(condition).collect()
 }
 
-fn statuses(pod: PodView<'_>, list: &str, state: impl Fn(&Value) -> (Value, bool, i64)) -> Vec<Value> {
-    let containers = pod.0["spec"][list].as_array().map_or(&[][..], Vec::as_slice);
-    let status = |container: &Value| {
+fn statuses(pod: PodView<'_>, list: &str, state: impl Fn(&Json) -> (Value, bool, i64)) -> Vec<Value> {
+    let containers = pod.0["spec"][list].items();
+    let status = |container: &Json| {
         let (state, ready, restarts) = state(container);
         let name = container["name"].as_str().unwrap_or_default();
         json!({
@@ -138,10 +138,10 @@ mod tests {
     use super::*;
     use crate::model::ContainerEnd;
 
-    fn pod() -> Value {
-        json!({"metadata": {"uid": "u"}, "spec": {
+    fn pod() -> Json {
+        Json::from(json!({"metadata": {"uid": "u"}, "spec": {
             "initContainers": [{"name": "i"}, {"name": "side", "restartPolicy": "Always"}],
-            "containers": [{"name": "a", "image": "x"}, {"name": "b"}]}})
+            "containers": [{"name": "a", "image": "x"}, {"name": "b"}]}}))
     }
 
     #[test]
@@ -150,14 +150,14 @@ mod tests {
         let places = Places { pod: Ipv4Addr::new(10, 0, 0, 7), host: "192.168.0.1" };
         let patch = running(PodView(&pod), places, DateTime::UNIX_EPOCH);
         assert_eq!(patch["metadata"]["uid"], "u");
-        assert!(PodView(&patch).is_ready());
+        assert!(PodView(&patch.clone().into()).is_ready());
         assert_eq!(patch["status"]["podIP"], "10.0.0.7");
         assert_eq!(patch["status"]["initContainerStatuses"][0]["state"]["terminated"]["exitCode"], 0);
         assert!(patch["status"]["initContainerStatuses"][1]["state"]["running"].is_object());
         assert_eq!(patch["status"].get("startTime"), None);
         let admitted = admitted(PodView(&pod), "192.168.0.1", DateTime::UNIX_EPOCH);
         assert_eq!(admitted["status"]["startTime"], "1970-01-01T00:00:00Z");
-        assert_eq!(PodView(&admitted).phase(), Phase::Pending);
+        assert_eq!(PodView(&admitted.into()).phase(), Phase::Pending);
     }
 
     #[test]
@@ -166,7 +166,7 @@ mod tests {
         let b = ContainerEnd { name: "b".into(), exit_code: 137, restarts: 4 };
         let end = RunEnd { after: std::time::Duration::ZERO, phase: Phase::Failed, containers: vec![b] };
         let patch = ended(PodView(&pod), &end, DateTime::UNIX_EPOCH);
-        let ends = PodView(&patch).container_ends();
+        let ends = PodView(&patch.into()).container_ends();
         assert_eq!((ends[0].exit_code, ends[1].exit_code, ends[1].restarts), (1, 137, 4));
     }
 }

@@ -2,12 +2,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use kube::config::{Config, KubeConfigOptions, Kubeconfig};
-use serde_json::Value;
 
 use super::error::{K8sError, chain};
 use super::proxy;
 use super::request::{Request, send};
 use super::session::Session;
+use crate::model::Json;
 
 /// Which cluster.
 #[derive(Debug, Clone, Default)]
@@ -82,7 +82,7 @@ pub(super) async fn build(options: &ConnectOptions) -> Result<Built, K8sError> {
     Ok(Built { client, context, url })
 }
 
-async fn ask(client: &kube::Client, request: Request, url: &str, context: &str) -> Result<Value, K8sError> {
+async fn ask(client: &kube::Client, request: Request, url: &str, context: &str) -> Result<Json, K8sError> {
     match send(client, &request).await {
         Ok(reply) => Ok(reply.body),
         Err(K8sError::Api { status: 401, message, .. }) => {

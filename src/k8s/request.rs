@@ -1,8 +1,9 @@
 use http::header::CONTENT_TYPE;
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::json;
 
 use super::error::K8sError;
-use crate::model::{Kind, ObjectKey};
+use crate::model::{Json, Kind, ObjectKey};
 
 /// How a patch is merged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,17 +30,17 @@ impl Request {
     }
 
     /// POST of an object to a collection.
-    pub fn post(path: String, object: &Value) -> Request {
+    pub fn post(path: String, object: &impl Serialize) -> Request {
         Request { method: http::Method::POST, path, content: "application/json", body: bytes(object) }
     }
 
     /// PUT of an object.
-    pub fn put(path: String, object: &Value) -> Request {
+    pub fn put(path: String, object: &impl Serialize) -> Request {
         Request { method: http::Method::PUT, path, content: "application/json", body: bytes(object) }
     }
 
     /// Creates an object of a kind.
-    pub fn create(kind: &Kind, object: &Value) -> Request {
+    pub fn create(kind: &Kind, object: &Json) -> Request {
         Request::post(kind.path_in(object["metadata"]["namespace"].as_str()), object)
     }
 
@@ -49,7 +50,7 @@ impl Request {
         key: &ObjectKey,
         subresource: Option<&str>,
         patch_type: PatchType,
-        patch: &Value,
+        patch: &impl Serialize,
     ) -> Request {
         let content = match patch_type {
             PatchType::Merge => "application/merge-patch+json",
@@ -93,15 +94,16 @@ fn object_path(kind: &Kind, key: &ObjectKey) -> String {
     format!("{}/{}", kind.path_in(key.namespace.as_deref()), key.name)
 }
 
-fn bytes(value: &Value) -> Vec<u8> {
-    value.to_string().into_bytes()
+fn bytes(value: &impl Serialize) -> Vec<u8> {
+    // Values made for the API have string keys only: nothing of them can fail to be JSON.
+    serde_json::to_vec(value).unwrap_or_default()
 }
 
 /// A successful answer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reply {
     /// The object that the server sent.
-    pub body: Value,
+    pub body: Json,
 }
 
 impl Reply {

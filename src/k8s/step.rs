@@ -1,8 +1,6 @@
 use std::time::Duration;
 
-use serde_json::Value;
-
-use crate::model::{TraceTime, Verb};
+use crate::model::{Json, TraceTime, Verb};
 
 /// How long a watcher waits for what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +31,7 @@ pub enum Step {
         /// When its bytes arrived.
         at: TraceTime,
         /// The object.
-        object: Value,
+        object: Json,
     },
     /// The list is complete.
     ListDone {
@@ -49,7 +47,7 @@ pub enum Step {
         /// Added, modified or deleted.
         verb: Verb,
         /// The object.
-        object: Value,
+        object: Json,
     },
     /// Nothing is missing up to here: a bookmark came, or the server goes on from the last change after an
     /// interruption.

@@ -1,10 +1,9 @@
 //! What the server sends on a list or a watch, taken apart. The only place that decodes objects on the way in.
 
 use serde::Deserialize;
-use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::model::Verb;
+use crate::model::{Json, Verb};
 
 /// Set on the bookmark that ends the initial events of a streaming list (`InitialEventsAnnotationKey` in
 /// `k8s.io/apimachinery/pkg/apis/meta/v1/types.go`, v0.37.2).
@@ -14,7 +13,7 @@ const LIST_END: &str = "k8s.io/initial-events-end";
 #[derive(Debug)]
 pub(super) enum Line {
     /// An object changed.
-    Change { verb: Verb, object: Value },
+    Change { verb: Verb, object: Json },
     /// Everything up to this version has been sent.
     Bookmark { rv: String, ends_list: bool },
     /// The server gives up; `code` is an HTTP status.
@@ -51,12 +50,12 @@ pub(super) fn line(bytes: &[u8]) -> Result<Line, String> {
 }
 
 /// Reads an object.
-pub(super) fn object(bytes: &[u8]) -> Result<Value, String> {
+pub(super) fn object(bytes: &[u8]) -> Result<Json, String> {
     serde_json::from_slice(bytes).map_err(|e| e.to_string())
 }
 
 /// An object's resourceVersion.
-pub(super) fn version(object: &Value) -> Option<&str> {
+pub(super) fn version(object: &Json) -> Option<&str> {
     object["metadata"]["resourceVersion"].as_str()
 }
 

@@ -1,33 +1,32 @@
 use std::fmt;
-use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
-use super::TraceTime;
+use super::{Json, Text, TraceTime};
 
 /// Names one object of a cluster. The UID is not part of it: a name can be used again.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ObjectKey {
     /// `apiVersion/Kind`-free kind name, such as `Pod`; with its group for all but the core group
     /// (`PodDisruptionBudget.policy`).
-    pub kind: String,
+    pub kind: Text,
     /// Namespace, absent for cluster-scoped objects.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub namespace: Option<String>,
+    pub namespace: Option<Text>,
     /// Name.
-    pub name: String,
+    pub name: Text,
 }
 
 impl ObjectKey {
     /// The key of an object, `None` where it lacks `kind`, `apiVersion` or a name.
-    pub fn of(object: &Value) -> Option<ObjectKey> {
-        let kind = object["kind"].as_str()?;
+    pub fn of(object: &Json) -> Option<ObjectKey> {
+        let kind = object["kind"].as_text()?;
+        let metadata = &object["metadata"];
         let group = object["apiVersion"].as_str()?.split_once('/').map(|(group, _)| group);
         Some(ObjectKey {
-            kind: group.map_or_else(|| kind.to_owned(), |group| format!("{kind}.{group}")),
-            namespace: object["metadata"]["namespace"].as_str().map(str::to_owned),
-            name: object["metadata"]["name"].as_str()?.to_owned(),
+            kind: group.map_or_else(|| kind.clone(), |group| format!("{kind}.{group}").into()),
+            namespace: metadata["namespace"].as_text().cloned(),
+            name: metadata["name"].as_text()?.clone(),
         })
     }
 }
@@ -79,21 +78,23 @@ pub struct ObjectEvent {
     pub key: ObjectKey,
     /// The object's UID.
     #[serde(default)]
-    pub uid: String,
+    pub uid: Text,
     /// The object's resourceVersion.
     #[serde(default)]
-    pub rv: String,
+    pub rv: Text,
     /// Found by comparing two lists after a gap, not seen as it happened.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub inferred: bool,
     /// The whole object.
-    pub object: Arc<Value>,
+    pub object: Json,
 }
 
 impl ObjectEvent {
     /// An event from a whole object, `None` where the object has no key.
-    pub fn new(at: TraceTime, verb: Verb, object: Value) -> Option<ObjectEvent> {
-        let text = |field: &str| object["metadata"][field].as_str().unwrap_or_default().to_owned();
+    pub fn new(at: TraceTime, verb: Verb, object: impl Into<Json>) -> Option<ObjectEvent> {
+        let object = object.into();
+        let metadata = &object["metadata"];
+        let text = |field: &str| metadata[field].as_text().cloned().unwrap_or_default();
         Some(ObjectEvent {
             at,
             verb,
@@ -101,7 +102,7 @@ impl ObjectEvent {
             uid: text("uid"),
             rv: text("resourceVersion"),
             inferred: false,
-            object: Arc::new(object),
+            object,
         })
     }
 }
@@ -114,9 +115,9 @@ mod tests {
     #[test]
     fn keys_carry_the_group_of_all_but_core_kinds() {
         let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a", "namespace": "n"}});
-        assert_eq!(ObjectKey::of(&pod).unwrap().to_string(), "Pod n/a");
+        assert_eq!(ObjectKey::of(&pod.into()).unwrap().to_string(), "Pod n/a");
         let rs = json!({"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": {"name": "a", "namespace": "n"}});
-        assert_eq!(ObjectKey::of(&rs).unwrap().kind, "ReplicaSet.apps");
-        assert_eq!(ObjectKey::of(&json!({"kind": "Pod"})), None);
+        assert_eq!(ObjectKey::of(&rs.into()).unwrap().kind, "ReplicaSet.apps");
+        assert_eq!(ObjectKey::of(&json!({"kind": "Pod"}).into()), None);
     }
 }

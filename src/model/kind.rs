@@ -2,7 +2,8 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+
+use super::Json;
 
 /// A Kubernetes resource type: enough to build its URLs and to name it in a trace.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -51,9 +52,11 @@ impl Kind {
     }
 
     /// An item of a list with `apiVersion` and `kind`, which lists leave out.
-    pub fn typed(&self, mut item: Value) -> Value {
-        item["apiVersion"] = self.api_version().into();
-        item["kind"] = self.kind.as_ref().into();
+    pub fn typed(&self, mut item: Json) -> Json {
+        if let Some(fields) = item.as_object_mut() {
+            fields.insert("apiVersion", self.api_version().as_str().into());
+            fields.insert("kind", self.kind.as_ref().into());
+        }
         item
     }
 

@@ -1,6 +1,7 @@
 //! What an event is: keys, object events, views of pods and nodes, trace time. Pure values, no I/O, no clock.
 
 mod event;
+mod json;
 mod kind;
 mod node;
 mod pod;
@@ -9,6 +10,7 @@ mod record;
 mod time;
 
 pub use event::{ObjectEvent, ObjectKey, Verb};
+pub use json::{Json, Map, Text};
 pub use kind::{CONTEXT_KINDS, Kind, NODE, POD};
 pub use node::{NodeView, ReadyStatus, Taint, is_lifecycle_taint};
 pub use pod::{ContainerEnd, DisruptionReason, ID_ANNOTATION, Phase, PodView, is_id};

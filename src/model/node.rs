@@ -1,5 +1,6 @@
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+
+use super::Json;
 
 /// `status` of a node's `Ready` condition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -43,7 +44,7 @@ pub fn is_lifecycle_taint(key: &str) -> bool {
 
 /// Reads a node object without copying it. Absent or ill-typed fields read as absent.
 #[derive(Debug, Clone, Copy)]
-pub struct NodeView<'a>(pub &'a Value);
+pub struct NodeView<'a>(pub &'a Json);
 
 impl<'a> NodeView<'a> {
     /// Name.
@@ -52,7 +53,7 @@ impl<'a> NodeView<'a> {
     }
 
     /// `metadata.labels`.
-    pub fn labels(self) -> &'a Value {
+    pub fn labels(self) -> &'a Json {
         &self.0["metadata"]["labels"]
     }
 
@@ -63,7 +64,7 @@ impl<'a> NodeView<'a> {
 
     /// All taints, in order.
     pub fn taints(self) -> Vec<Taint> {
-        let taints = self.0["spec"]["taints"].as_array().map_or(&[][..], Vec::as_slice);
+        let taints = self.0["spec"]["taints"].items();
         taints.iter().filter_map(|t| Taint::deserialize(t).ok()).collect()
     }
 
@@ -84,7 +85,7 @@ impl<'a> NodeView<'a> {
         self.ready_condition().is_some()
     }
 
-    fn ready_condition(self) -> Option<&'a Value> {
+    fn ready_condition(self) -> Option<&'a Json> {
         self.0["status"]["conditions"].as_array()?.iter().find(|c| c["type"] == "Ready")
     }
 
@@ -98,7 +99,7 @@ impl<'a> NodeView<'a> {
     }
 
     /// `status.capacity` and `status.allocatable`.
-    pub fn resources(self) -> (&'a Value, &'a Value) {
+    pub fn resources(self) -> (&'a Json, &'a Json) {
         (&self.0["status"]["capacity"], &self.0["status"]["allocatable"])
     }
 }
@@ -110,9 +111,9 @@ mod tests {
 
     #[test]
     fn taints_of_the_lifecycle_controller_are_told_from_chosen_ones() {
-        let node = json!({"spec": {"taints": [
+        let node = Json::from(json!({"spec": {"taints": [
             {"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"},
-            {"key": "gpu", "value": "yes", "effect": "NoSchedule"}]}});
+            {"key": "gpu", "value": "yes", "effect": "NoSchedule"}]}}));
         let view = NodeView(&node);
         assert_eq!(view.taints().len(), 2);
         assert_eq!(view.chosen_taints().iter().map(|t| t.key.as_str()).collect::<Vec<_>>(), ["gpu"]);
@@ -122,8 +123,8 @@ mod tests {
 
     #[test]
     fn a_cordon_is_no_health_problem() {
-        let node = json!({"spec": {"unschedulable": true, "taints": [
-            {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}]}});
+        let node = Json::from(json!({"spec": {"unschedulable": true, "taints": [
+            {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}]}}));
         assert!(!NodeView(&node).has_health_taint());
         assert!(NodeView(&node).is_unschedulable());
     }

@@ -1,7 +1,8 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+
+use super::Json;
 
 /// The annotation that carries a pod's identity through replays: the UID it had in the first recording.
 pub const ID_ANNOTATION: &str = "kubereel.dev/id";
@@ -76,7 +77,7 @@ pub struct ContainerEnd {
 
 /// Reads a pod object without copying it. Absent or ill-typed fields read as absent.
 #[derive(Debug, Clone, Copy)]
-pub struct PodView<'a>(pub &'a Value);
+pub struct PodView<'a>(pub &'a Json);
 
 impl<'a> PodView<'a> {
     /// The pod's identity over recordings and replays: the annotation where a replay made the pod, else its UID.
@@ -132,7 +133,7 @@ impl<'a> PodView<'a> {
     }
 
     /// The object of a condition by its type.
-    pub fn condition(self, kind: &str) -> Option<&'a Value> {
+    pub fn condition(self, kind: &str) -> Option<&'a Json> {
         self.0["status"]["conditions"].as_array()?.iter().find(|c| c["type"] == kind)
     }
 
@@ -178,7 +179,7 @@ impl<'a> PodView<'a> {
 
     /// How each container ended; empty while one of them has not.
     pub fn container_ends(self) -> Vec<ContainerEnd> {
-        let statuses = self.0["status"]["containerStatuses"].as_array().map_or(&[][..], Vec::as_slice);
+        let statuses = self.0["status"]["containerStatuses"].items();
         let ends: Option<Vec<_>> = statuses
             .iter()
             .map(|status| {
@@ -201,17 +202,17 @@ mod tests {
     #[test]
     fn identity_is_the_annotation_then_the_uid() {
         let recorded = json!({"metadata": {"uid": "u-1"}});
-        assert_eq!(PodView(&recorded).id(), "u-1");
+        assert_eq!(PodView(&recorded.into()).id(), "u-1");
         let replayed = json!({"metadata": {"uid": "u-2", "annotations": {ID_ANNOTATION: "u-1"}}});
-        assert_eq!(PodView(&replayed).id(), "u-1");
+        assert_eq!(PodView(&replayed.into()).id(), "u-1");
         let hostile = json!({"metadata": {"uid": "u-2", "annotations": {ID_ANNOTATION: "a\u{1b}[2J"}}});
-        assert_eq!(PodView(&hostile).id(), "u-2");
+        assert_eq!(PodView(&hostile.into()).id(), "u-2");
     }
 
     #[test]
     fn only_evictions_are_somebodys_wish() {
         let pod = |reason: &str| json!({"status": {"conditions": [{"type": "DisruptionTarget", "status": "True", "reason": reason}]}});
-        let outcome = |reason| PodView(&pod(reason)).disruption().map(DisruptionReason::is_outcome);
+        let outcome = |reason| PodView(&pod(reason).into()).disruption().map(DisruptionReason::is_outcome);
         assert_eq!(outcome("PreemptionByScheduler"), Some(true));
         assert_eq!(outcome("DeletionByTaintManager"), Some(true));
         assert_eq!(outcome("EvictionByEvictionAPI"), Some(false));
@@ -223,6 +224,6 @@ mod tests {
         let one = json!({"status": {"containerStatuses": [
             {"name": "a", "restartCount": 2, "state": {"terminated": {"exitCode": 3}}},
             {"name": "b", "state": {"running": {}}}]}});
-        assert!(PodView(&one).container_ends().is_empty());
+        assert!(PodView(&one.into()).container_ends().is_empty());
     }
 }

@@ -1,14 +1,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::Value;
 use tokio::sync::watch;
 
 use super::kinds::RecordKind;
 use super::known::Known;
 use super::recorder::Tap;
 use crate::k8s::{Interruption, Step, Watcher};
-use crate::model::{Gap, GapReason, Note, ObjectEvent, Record, Synced, TraceTime, Verb};
+use crate::model::{Gap, GapReason, Json, Note, ObjectEvent, Record, Synced, TraceTime, Verb};
 use crate::pace::Clock;
 use crate::trace::Sink;
 
@@ -108,7 +107,7 @@ impl Follower {
         }
     }
 
-    async fn listed(&mut self, at: TraceTime, object: Value) {
+    async fn listed(&mut self, at: TraceTime, object: Json) {
         let new = if self.synced { Verb::Added } else { Verb::Initial };
         match ObjectEvent::new(at, new, self.trimmed(object)) {
             Some(event) => {
@@ -138,7 +137,7 @@ impl Follower {
         self.complete = at;
     }
 
-    async fn changed(&mut self, at: TraceTime, verb: Verb, object: Value) {
+    async fn changed(&mut self, at: TraceTime, verb: Verb, object: Json) {
         self.all_here(at);
         match ObjectEvent::new(at, verb, self.trimmed(object)) {
             Some(event) => {
@@ -214,12 +213,13 @@ impl Follower {
     }
 
     /// The object without what no replay needs and what would fill the file.
-    fn trimmed(&self, mut object: Value) -> Value {
-        if let Some(metadata) = object["metadata"].as_object_mut() {
+    fn trimmed(&self, mut object: Json) -> Json {
+        let metadata = object.as_object_mut().and_then(|fields| fields.get_mut("metadata"));
+        if let Some(metadata) = metadata.and_then(Json::as_object_mut) {
             if !self.managed_fields {
                 metadata.remove("managedFields");
             }
-            if let Some(annotations) = metadata.get_mut("annotations").and_then(Value::as_object_mut) {
+            if let Some(annotations) = metadata.get_mut("annotations").and_then(Json::as_object_mut) {
                 annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
             }
         }
@@ -239,22 +239,23 @@ mod tests {
     use crate::trace::{Header, Reader, ReelThread, WriteOptions};
     use serde_json::json;
 
-    fn pod(name: &str, rv: u32) -> Value {
+    fn pod(name: &str, rv: u32) -> Json {
         json!({"apiVersion": "v1", "kind": "Pod",
                "metadata": {"name": name, "uid": format!("u-{name}"), "resourceVersion": rv.to_string()}})
+        .into()
     }
 
     fn at(millis: u64) -> TraceTime {
         TraceTime::from_millis(millis)
     }
 
-    fn list(millis: u64, objects: &[Value]) -> Vec<Step> {
+    fn list(millis: u64, objects: &[Json]) -> Vec<Step> {
         let listed = objects.iter().map(|object| Step::Listed { at: at(millis), object: object.clone() });
         let done = Step::ListDone { at: at(millis), rv: "9".to_owned() };
         std::iter::once(Step::ListStarted).chain(listed).chain([done]).collect()
     }
 
-    fn changed(millis: u64, verb: Verb, object: Value) -> Step {
+    fn changed(millis: u64, verb: Verb, object: Json) -> Step {
         Step::Changed { at: at(millis), verb, object }
     }
 
@@ -344,7 +345,7 @@ mod tests {
         let mut steps = list(1_000, &[pod("a", 1)]);
         steps.extend([Step::Interrupted(Interruption::Unreadable("<html>".to_owned())), cut()]);
         steps.extend(list(2_000, &[pod("a", 1)]));
-        steps.push(changed(3_000, Verb::Added, json!({"kind": "Pod"})));
+        steps.push(changed(3_000, Verb::Added, json!({"kind": "Pod"}).into()));
         let expected = ["initial a", "synced", "interrupted", "Unreadable 1..2", "Unreadable 3..3"];
         assert_eq!(reel(steps).await, expected);
     }

@@ -1,8 +1,8 @@
 use std::collections::HashMap;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::model::{Kind, ObjectEvent, ObjectKey, TraceTime, Verb};
+use crate::model::{Kind, ObjectEvent, ObjectKey, Text, TraceTime, Verb};
 
 /// What is known of the objects of a kind: enough to see what a list holds that the changes did not show. No states:
 /// those of a large cluster would take gigabytes.
@@ -15,12 +15,12 @@ pub(super) struct Known {
 }
 
 /// Namespace and name.
-type Name = (Box<str>, Box<str>);
+type Name = (Option<Text>, Text);
 
 #[derive(Debug)]
 struct Entry {
-    uid: Box<str>,
-    rv: Box<str>,
+    uid: Text,
+    rv: Text,
     /// The list that held the object last, or during which it was seen.
     list: u32,
 }
@@ -37,7 +37,7 @@ impl Known {
         if event.verb == Verb::Deleted {
             self.objects.remove(&name);
         } else {
-            let (uid, rv) = (event.uid.as_str().into(), event.rv.as_str().into());
+            let (uid, rv) = (event.uid.clone(), event.rv.clone());
             self.objects.insert(name, Entry { uid, rv, list: self.list });
         }
     }
@@ -54,10 +54,10 @@ impl Known {
         event.verb = new;
         event.inferred = new != Verb::Initial;
         match self.objects.get_mut(&name(&event.key)) {
-            Some(entry) if *entry.uid != *event.uid => {
+            Some(entry) if entry.uid != event.uid => {
                 events.extend(deletion(&self.kind, event.at, &name(&event.key), entry));
             }
-            Some(entry) if *entry.rv == *event.rv => {
+            Some(entry) if entry.rv == event.rv => {
                 entry.list = self.list;
                 return events;
             }
@@ -81,14 +81,14 @@ impl Known {
 }
 
 fn name(key: &ObjectKey) -> Name {
-    (key.namespace.as_deref().unwrap_or_default().into(), key.name.as_str().into())
+    (key.namespace.clone(), key.name.clone())
 }
 
 /// A deletion that was not seen. Of the object there is only what names it.
 fn deletion(kind: &Kind, at: TraceTime, (namespace, name): &Name, entry: &Entry) -> Option<ObjectEvent> {
     let mut metadata = json!({"name": name, "uid": entry.uid, "resourceVersion": entry.rv});
-    if !namespace.is_empty() {
-        metadata["namespace"] = Value::from(&**namespace);
+    if let Some(namespace) = namespace {
+        metadata["namespace"] = namespace.as_str().into();
     }
     let object = json!({"apiVersion": kind.api_version(), "kind": kind.kind, "metadata": metadata});
     let event = ObjectEvent::new(at, Verb::Deleted, object)?;
@@ -141,7 +141,7 @@ mod tests {
         );
         let gone = json!({"apiVersion": "v1", "kind": "Pod",
             "metadata": {"namespace": "n", "name": "gone", "uid": "3", "resourceVersion": "1"}});
-        assert_eq!(*events[4].object, gone);
+        assert_eq!(events[4].object, gone);
     }
 
     #[test]

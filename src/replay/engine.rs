@@ -61,7 +61,7 @@ impl Engine {
                 let key = action.key();
                 let status = status.iter().map(|s| merge(kind, &key, Some("status"), s));
                 let mut object = object.clone();
-                object["metadata"]["annotations"][RUN_ANNOTATION] = self.run_id.as_str().into();
+                object.set(&["metadata", "annotations", RUN_ANNOTATION], self.run_id.as_str().into());
                 std::iter::once(Request::create(kind, &object)).chain(status).collect()
             }
             Action::UpdateContext { kind, key, patch, status } => {
@@ -77,7 +77,7 @@ impl Engine {
             Action::DeleteNode { .. } => vec![Request::delete(&NODE, &action.key(), None, None)],
             Action::CreatePod(submission) => {
                 let mut object = submission.object.clone();
-                object["metadata"]["annotations"][RUN_ANNOTATION] = self.run_id.as_str().into();
+                object.set(&["metadata", "annotations", RUN_ANNOTATION], self.run_id.as_str().into());
                 vec![Request::create(&POD, &object)]
             }
             Action::UpdatePod { id, key, patch } => {
@@ -147,7 +147,7 @@ impl Engine {
                 self.fleet().remove_node(name);
             }
             Action::UpdateNode { name, change: NodeChange { ready: Some(ready), .. } } => {
-                let node = self.world.state().nodes.get(name).cloned().unwrap_or_default();
+                let node = self.world.state().nodes.get(name.as_str()).cloned().unwrap_or_default();
                 match (ready, node["metadata"]["uid"].as_str()) {
                     (ReadyStatus::True, Some(uid)) => {
                         self.leases.add(name, uid);

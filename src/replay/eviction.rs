@@ -2,12 +2,9 @@
 //! wall clock, so in lockstep they would strike between any two actions.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::Value;
-
-use crate::model::{DisruptionReason, ObjectKey, PodView, ReadyStatus, Taint, TraceTime};
+use crate::model::{DisruptionReason, Json, ObjectKey, PodView, ReadyStatus, Taint, TraceTime};
 
 /// How long a pod stays bound to a node that is gone (`pkg/controller/podgc/gc_controller.go`, v1.37.2,
 /// `quarantineTime`).
@@ -44,7 +41,7 @@ pub(super) struct Evictions {
 
 impl Evictions {
     /// A node has these `NoExecute` taints now; `pods` are bound to it. Earlier evictions from it are void.
-    pub(super) fn tainted(&mut self, node: &str, at: TraceTime, taints: &[Taint], pods: &[Arc<Value>]) {
+    pub(super) fn tainted(&mut self, node: &str, at: TraceTime, taints: &[Taint], pods: &[Json]) {
         self.armed.retain(|eviction| eviction.node != node || eviction.orphaned);
         for pod in pods {
             if let Some(after) = stays(pod, taints) {
@@ -54,7 +51,7 @@ impl Evictions {
     }
 
     /// A node is gone; `pods` were bound to it.
-    pub(super) fn orphaned(&mut self, node: &str, at: TraceTime, pods: &[Arc<Value>]) {
+    pub(super) fn orphaned(&mut self, node: &str, at: TraceTime, pods: &[Json]) {
         self.armed.retain(|eviction| eviction.node != node);
         for pod in pods {
             self.arm(node, at + QUARANTINE, pod, true);
@@ -71,7 +68,7 @@ impl Evictions {
         self.armed.pop_first()
     }
 
-    fn arm(&mut self, node: &str, at: TraceTime, pod: &Arc<Value>, orphaned: bool) {
+    fn arm(&mut self, node: &str, at: TraceTime, pod: &Json, orphaned: bool) {
         let Some(key) = ObjectKey::of(pod) else { return };
         let uid = PodView(pod).uid().to_owned();
         self.armed.insert(Eviction { at, key, uid, node: node.to_owned(), orphaned });
@@ -92,8 +89,8 @@ pub(super) fn readiness_taint(ready: ReadyStatus) -> Option<Taint> {
 /// How long a pod stays on a node with these taints, `None` for ever: at once where one is not tolerated, else the
 /// shortest of the tolerations (`pkg/controller/tainteviction/taint_eviction.go`, v1.37.2, `processPodOnNode` and
 /// `getMinTolerationTime`).
-fn stays(pod: &Value, taints: &[Taint]) -> Option<Duration> {
-    let tolerations = pod["spec"]["tolerations"].as_array().map_or(&[][..], Vec::as_slice);
+fn stays(pod: &Json, taints: &[Taint]) -> Option<Duration> {
+    let tolerations = pod["spec"]["tolerations"].items();
     let no_execute = taints.iter().filter(|taint| taint.effect == "NoExecute");
     let mut shortest: Option<Duration> = None;
     for taint in no_execute {
@@ -110,7 +107,7 @@ fn stays(pod: &Value, taints: &[Taint]) -> Option<Duration> {
 
 /// `k8s.io/component-helpers/scheduling/corev1/helpers.go` (v0.37.2), `TolerationsTolerateTaint`, for the operators
 /// `Equal` (the default) and `Exists`.
-fn tolerates(toleration: &Value, taint: &Taint) -> bool {
+fn tolerates(toleration: &Json, taint: &Taint) -> bool {
     let text = |field: &str| toleration[field].as_str().unwrap_or_default();
     let effect = text("effect").is_empty() || text("effect") == taint.effect;
     let key = text("key").is_empty() || text("key") == taint.key;
@@ -121,14 +118,15 @@ fn tolerates(toleration: &Value, taint: &Taint) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Text;
     use serde_json::json;
 
-    fn pod(name: &str, tolerations: &Value) -> Arc<Value> {
-        Arc::new(json!({"apiVersion": "v1", "kind": "Pod", "spec": {"tolerations": tolerations},
+    fn pod(name: &str, tolerations: &serde_json::Value) -> Json {
+        Json::from(json!({"apiVersion": "v1", "kind": "Pod", "spec": {"tolerations": tolerations},
             "metadata": {"name": name, "namespace": "a", "uid": name}}))
     }
 
-    fn seconds(evictions: &mut Evictions) -> Vec<(String, f64)> {
+    fn seconds(evictions: &mut Evictions) -> Vec<(Text, f64)> {
         std::iter::from_fn(|| evictions.pop()).map(|e| (e.key.name, e.at.as_secs_f64())).collect()
     }
 

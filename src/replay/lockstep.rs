@@ -172,7 +172,7 @@ impl Lockstep {
         let world = self.engine.world.state();
         match action {
             Action::UpdateNode { name, change } if change.ready.is_some() || change.taints.is_some() => {
-                let node = world.nodes.get(name).cloned().unwrap_or_default();
+                let node = world.nodes.get(name.as_str()).cloned().unwrap_or_default();
                 let mut taints = NodeView(&node).chosen_taints();
                 taints.extend(readiness_taint(NodeView(&node).ready()));
                 evictions.tainted(name, at, &taints, &world.pods_on(name));
@@ -187,7 +187,13 @@ impl Lockstep {
         let engine = &self.engine;
         let Eviction { at, key, uid, orphaned, .. } = eviction;
         let due = Due { trace: *at, run: engine.clock.now() };
-        if engine.world.state().pods.get(uid).is_none_or(|pod| pod.deleting || pod.phase.is_terminal()) {
+        if engine
+            .world
+            .state()
+            .pods
+            .get(uid.as_str())
+            .is_none_or(|pod| pod.deleting || pod.phase.is_terminal())
+        {
             return;
         }
         let why = serde_json::json!({"metadata": {"uid": uid}, "status": {"conditions": [
@@ -201,7 +207,7 @@ impl Lockstep {
             let Some(answer) = engine.submitter.call(key, request).await else { return };
             engine.report(ActionKind::EvictPod, key, due, &answer);
         }
-        engine.world.until(PATIENCE, |w| w.pods.get(uid).is_none_or(|pod| pod.deleting)).await;
+        engine.world.until(PATIENCE, |w| w.pods.get(uid.as_str()).is_none_or(|pod| pod.deleting)).await;
     }
 
     /// Waits until the observer has seen what the answer says.
@@ -244,7 +250,7 @@ impl Lockstep {
         engine.report_hollow(&request, due, &answer);
         let rv = answer.result.as_ref().ok().and_then(Reply::resource_version);
         if request.action == Some(ActionKind::TerminatePod) {
-            let uid = answer.result.ok().and_then(|r| r.body["metadata"]["uid"].as_str().map(str::to_owned));
+            let uid = answer.result.ok().and_then(|r| r.body["metadata"]["uid"].as_text().cloned());
             let gone = |w: &WorldState| uid.as_ref().is_none_or(|uid| !w.pods.contains_key(uid));
             engine.world.until(PATIENCE, gone).await;
         } else if let Some(rv) = rv {

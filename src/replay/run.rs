@@ -330,7 +330,7 @@ impl Stage {
             let name = action.key().name;
             let ready = |w: &WorldState| w.nodes.contains_key(&name) && w.nodes_are_settled();
             if !self.engine.world.until(NODE_PATIENCE, ready).await {
-                return Err(ReplayError::NodeNotReady { node: name, patience: NODE_PATIENCE });
+                return Err(ReplayError::NodeNotReady { node: name.to_string(), patience: NODE_PATIENCE });
             }
         }
         for submission in &plan.placed {

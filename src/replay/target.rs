@@ -1,8 +1,6 @@
-use serde_json::Value;
-
 use super::run::ReplayError;
 use crate::k8s::{K8sError, Request, send};
-use crate::model::{CONTEXT_KINDS, ID_ANNOTATION, Kind, NODE, ObjectKey, POD};
+use crate::model::{CONTEXT_KINDS, ID_ANNOTATION, Json, Kind, NODE, ObjectKey, POD};
 
 /// Annotation with the id of the run that made an object.
 pub const RUN_ANNOTATION: &str = "kubereel.dev/run";
@@ -16,7 +14,7 @@ const REPLAYED: &[&str] = &["PriorityClass", "RuntimeClass", "PodDisruptionBudge
 /// Refuses a target that has nodes or pods: of others, or left over from an earlier run.
 pub(super) async fn refuse_used(client: &kube::Client) -> Result<(), ReplayError> {
     for kind in [NODE, POD] {
-        let (ours, foreign): (Vec<Value>, Vec<Value>) =
+        let (ours, foreign): (Vec<Json>, Vec<Json>) =
             list(client, &kind).await?.into_iter().partition(is_ours);
         let plural = kind.plural.to_string();
         if let Some(object) = foreign.first() {
@@ -47,7 +45,7 @@ async fn remove(client: &kube::Client, kind: &Kind, run: Option<&str>) -> Result
     let mut removed = 0;
     for object in list(client, kind).await? {
         let of_run = &object["metadata"]["annotations"][RUN_ANNOTATION];
-        let wanted = run.map_or(is_ours(&object), |run| of_run == run);
+        let wanted = run.map_or(is_ours(&object), |run| *of_run == run);
         let (true, Some(key)) = (wanted, ObjectKey::of(&object)) else { continue };
         let uid = object["metadata"]["uid"].as_str();
         match send(client, &Request::delete(kind, &key, Some(0), uid)).await {
@@ -59,21 +57,17 @@ async fn remove(client: &kube::Client, kind: &Kind, run: Option<&str>) -> Result
     Ok(removed)
 }
 
-async fn list(client: &kube::Client, kind: &Kind) -> Result<Vec<Value>, K8sError> {
-    let mut reply = send(client, &Request::get(kind.path())).await?;
-    let items = reply.body["items"].take();
-    Ok(match items {
-        Value::Array(items) => items.into_iter().map(|item| kind.typed(item)).collect(),
-        _ => Vec::new(),
-    })
+async fn list(client: &kube::Client, kind: &Kind) -> Result<Vec<Json>, K8sError> {
+    let reply = send(client, &Request::get(kind.path())).await?;
+    Ok(reply.body["items"].items().iter().map(|item| kind.typed(item.clone())).collect())
 }
 
-fn is_ours(object: &Value) -> bool {
+fn is_ours(object: &Json) -> bool {
     let annotations = &object["metadata"]["annotations"];
     [RUN_ANNOTATION, OWNER_ANNOTATION, ID_ANNOTATION].iter().any(|key| annotations[*key].is_string())
 }
 
-fn name(object: &Value) -> String {
+fn name(object: &Json) -> String {
     let name = object["metadata"]["name"].as_str().unwrap_or("?");
     object["metadata"]["namespace"].as_str().map_or_else(|| name.to_owned(), |ns| format!("{ns}/{name}"))
 }

@@ -2,10 +2,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use serde_json::Value;
 use tokio::sync::Notify;
 
-use crate::model::{DisruptionReason, NodeView, ObjectEvent, Phase, PodView, ReadyStatus, Verb};
+use crate::model::{DisruptionReason, Json, NodeView, ObjectEvent, Phase, PodView, ReadyStatus, Text, Verb};
 
 /// The scheduler whose rest lockstep waits for.
 pub(super) const DEFAULT_SCHEDULER: &str = "default-scheduler";
@@ -20,7 +19,7 @@ pub(super) struct PodNow {
     /// `PodScheduled` is False: tried in vain, or gated.
     pub(super) marked: bool,
     pub(super) scheduler: String,
-    pub(super) object: Arc<Value>,
+    pub(super) object: Json,
 }
 
 impl PodNow {
@@ -60,10 +59,10 @@ pub(super) struct Counts {
 /// The target as the run's recorder sees it.
 #[derive(Debug, Default)]
 pub(super) struct WorldState {
-    pub(super) pods: HashMap<String, PodNow>,
-    uid_of_id: HashMap<String, String>,
+    pub(super) pods: HashMap<Text, PodNow>,
+    uid_of_id: HashMap<String, Text>,
     seen_ids: HashSet<String>,
-    pub(super) nodes: HashMap<String, Arc<Value>>,
+    pub(super) nodes: HashMap<Text, Json>,
     pub(super) counts: Counts,
     pods_rv: u64,
     nodes_rv: u64,
@@ -142,7 +141,7 @@ impl WorldState {
 
     /// The UID that a pod has in the target, while it is there.
     pub(super) fn uid_of(&self, id: &str) -> Option<&str> {
-        self.uid_of_id.get(id).map(String::as_str)
+        self.uid_of_id.get(id).map(Text::as_str)
     }
 
     /// A pod's creation was refused: whatever bears its name is another one.
@@ -170,7 +169,7 @@ impl WorldState {
     }
 
     /// The pods that a node runs.
-    pub(super) fn pods_on(&self, node: &str) -> Vec<Arc<Value>> {
+    pub(super) fn pods_on(&self, node: &str) -> Vec<Json> {
         let here = |p: &&PodNow| p.node.as_deref() == Some(node) && !p.phase.is_terminal() && !p.deleting;
         self.pods.values().filter(here).map(|p| p.object.clone()).collect()
     }
@@ -197,7 +196,7 @@ impl WorldState {
 /// How many events a scheduler makes of a node's change.
 fn node_changes(before: NodeView<'_>, after: NodeView<'_>) -> u64 {
     let statuses = |node: NodeView<'_>| -> BTreeMap<String, String> {
-        let conditions = node.0["status"]["conditions"].as_array().map_or(&[][..], Vec::as_slice);
+        let conditions = node.0["status"]["conditions"].items();
         conditions.iter().map(|c| (c["type"].to_string(), c["status"].to_string())).collect()
     };
     let changes = [
@@ -283,8 +282,7 @@ mod tests {
     fn a_pod_that_a_list_no_longer_holds_is_gone_under_its_id() {
         let mut world = WorldState::default();
         let mut made = pod(Verb::Added, Some("n1"), "Running");
-        let object = Arc::make_mut(&mut made.object);
-        object["metadata"]["annotations"] = json!({crate::model::ID_ANNOTATION: "id-1"});
+        made.object.set(&["metadata", "annotations", crate::model::ID_ANNOTATION], "id-1".into());
         world.observe(&made);
         assert_eq!(world.whereabouts("id-1"), Whereabouts::Here("u"));
         let names = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "namespace": "n", "uid": "u"}});
@@ -295,7 +293,7 @@ mod tests {
 
     #[test]
     fn a_new_node_is_unsettled_until_its_taint_is_lifted() {
-        let node = |taints: Value, ready: &str| {
+        let node = |taints: serde_json::Value, ready: &str| {
             let object = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n"}, "spec": {"taints": taints},
                 "status": {"conditions": [{"type": "Ready", "status": ready}]}});
             let mut world = WorldState::default();

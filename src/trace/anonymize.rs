@@ -1,9 +1,6 @@
-use std::sync::Arc;
-
-use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-use crate::model::{ObjectEvent, Record};
+use crate::model::{Json, Map, ObjectEvent, Record, Text};
 
 /// Text that Kubernetes itself gives a meaning: replacing it would change what a scheduler does.
 const PUBLIC: &[&str] = &["kubernetes.io", "k8s.io", "kubereel.dev"];
@@ -94,54 +91,53 @@ impl Anonymizer {
         let mut key = event.key.clone();
         key.name = self.name(&key.name);
         key.namespace = key.namespace.map(|name| self.name(&name));
-        ObjectEvent { key, object: Arc::new(self.value("", &event.object)), ..event.clone() }
+        ObjectEvent { key, object: self.value("", &event.object), ..event.clone() }
     }
 
-    fn value(&self, field: &str, value: &Value) -> Value {
+    fn value(&self, field: &str, value: &Json) -> Json {
         match value {
-            Value::String(text) if NAMING.contains(&field) => Value::String(self.name(text)),
-            Value::Object(map) if LABELS.contains(&field) => self.labels(map),
-            Value::Object(map) => {
+            Json::String(text) if NAMING.contains(&field) => Json::String(self.name(text)),
+            Json::Object(map) if LABELS.contains(&field) => self.labels(map),
+            Json::Object(map) => {
                 let kept = map.iter().filter(|(key, _)| !DROPPED.contains(&key.as_str()));
-                Value::Object(kept.map(|(key, value)| (key.clone(), self.child(map, key, value))).collect())
+                Json::Object(kept.map(|(key, value)| (key.clone(), self.child(map, key, value))).collect())
             }
-            Value::Array(items) => items.iter().map(|item| self.value(field, item)).collect(),
+            Json::Array(items) => items.iter().map(|item| self.value(field, item)).collect(),
             other => other.clone(),
         }
     }
 
     /// A field of a map: label keys and their values stand in expressions, tolerations and taints as well.
-    fn child(&self, map: &Map<String, Value>, key: &str, value: &Value) -> Value {
+    fn child(&self, map: &Map, key: &str, value: &Json) -> Json {
         let of_label = map.contains_key("operator") || map.contains_key("effect") || key == "topologyKey";
         match (key, value) {
-            ("key" | "topologyKey", Value::String(text)) if of_label => Value::String(self.name(text)),
-            ("value", Value::String(text)) if of_label => Value::String(self.name(text)),
-            ("values", Value::Array(texts)) if of_label => {
-                texts.iter().map(|text| Value::String(self.name(text.as_str().unwrap_or_default()))).collect()
+            ("key" | "topologyKey", Json::String(text)) if of_label => Json::String(self.name(text)),
+            ("value", Json::String(text)) if of_label => Json::String(self.name(text)),
+            ("values", Json::Array(texts)) if of_label => {
+                texts.iter().map(|text| Json::String(self.name(text.as_str().unwrap_or_default()))).collect()
             }
             // A selector may be a map of labels or an object of such.
-            ("selector", Value::Object(inner)) if inner.values().any(|value| !value.is_string()) => {
+            ("selector", Json::Object(inner)) if inner.values().any(|value| !value.is_string()) => {
                 self.value("", value)
             }
             _ => self.value(key, value),
         }
     }
 
-    fn labels(&self, map: &Map<String, Value>) -> Value {
-        let text = |value: &Value| {
-            value.as_str().map_or_else(|| value.clone(), |text| Value::String(self.name(text)))
-        };
-        Value::Object(map.iter().map(|(key, value)| (self.name(key), text(value))).collect())
+    fn labels(&self, map: &Map) -> Json {
+        let text =
+            |value: &Json| value.as_str().map_or_else(|| value.clone(), |text| Json::String(self.name(text)));
+        Json::Object(map.iter().map(|(key, value)| (self.name(key), text(value))).collect())
     }
 
     /// The hash that stands for a name: 12 letters and digits that can be a name themselves.
-    fn name(&self, name: &str) -> String {
+    fn name(&self, name: &str) -> Text {
         let (domain, _) = name.split_once('/').unwrap_or((name, ""));
         if name.is_empty()
             || name.starts_with("system-")
             || PUBLIC.iter().any(|public| domain.ends_with(public))
         {
-            return name.to_owned();
+            return name.into();
         }
         // Key before and after, as in the envelope method of RFC 2104's introduction; SHA-256 has a fixed block.
         let digest = Sha256::new()
@@ -149,7 +145,7 @@ impl Anonymizer {
             .chain_update([0])
             .chain_update(name)
             .chain_update(&self.key);
-        format!("x{}", &hex::encode(digest.finalize())[..12])
+        format!("x{}", &hex::encode(digest.finalize())[..12]).into()
     }
 }
 
@@ -182,7 +178,7 @@ mod tests {
         let (key, value) = event.object["metadata"]["labels"].as_object().unwrap().iter().next().unwrap();
         assert_eq!(selector["matchExpressions"][0]["key"], key.as_str());
         assert_eq!(selector["matchExpressions"][0]["values"][0], *value);
-        assert_eq!(event.key.name, event.object["metadata"]["name"]);
+        assert_eq!(event.object["metadata"]["name"], event.key.name.as_str());
         assert!(
             text.contains("kubernetes.io/hostname")
                 && text.contains("\"cpu\":\"1\"")

@@ -2,10 +2,11 @@ use std::fs::File;
 use std::io::{Seek, SeekFrom};
 use std::path::Path;
 
-use super::format::{ChunkType, Limits, MAGIC};
-use super::parser::Chunk;
+use super::codec::Records;
+use super::format::{BlockType, Limits, MAGIC};
+use super::parser::Block;
 use super::salvage::{Salvage, Stretch};
-use super::{CHUNK_SPAN, Header, Reader, Summary, TraceError, codec};
+use super::{FLUSH_SPAN, Header, Reader, Summary, TraceError, codec};
 use crate::model::TraceTime;
 
 /// Problems that are told one by one; more are only counted.
@@ -18,9 +19,9 @@ pub struct Checked {
     pub header: Header,
     /// What was counted, with an index made from the data.
     pub summary: Summary,
-    /// Whether a summary chunk was found.
+    /// Whether a summary block was found.
     pub sealed: bool,
-    /// What is wrong, with the byte offset of its chunk; the first hundred.
+    /// What is wrong, with the byte offset of its block; the first hundred.
     pub problems: Vec<(u64, String)>,
     /// How many problems there are.
     pub count: u64,
@@ -46,6 +47,7 @@ pub fn check(path: &Path) -> Result<Checked, TraceError> {
     let mut file = File::open(path).map_err(io("open"))?;
     file.seek(SeekFrom::Start(MAGIC.len() as u64)).map_err(io("read"))?;
     let mut salvage = Salvage::after_magic(file, Limits::default());
+    let mut records = Records::new(&Limits::default());
     let (mut next, mut latest) = (0, TraceTime::ZERO);
     while let Some(stretch) = salvage.next_stretch().map_err(io("read"))? {
         match stretch {
@@ -55,17 +57,19 @@ pub fn check(path: &Path) -> Result<Checked, TraceError> {
                 checked
                     .problem(hole.offset, format!("{} bytes cannot be read{lost}: {}", hole.len, hole.what));
             }
-            Stretch::Chunk(chunk) => {
-                let sequence = chunk.header.sequence;
+            Stretch::Block(block) => {
+                let sequence = block.header.sequence;
                 if sequence != next {
                     checked
-                        .problem(chunk.offset, format!("chunk {sequence} follows where chunk {next} should"));
+                        .problem(block.offset, format!("block {sequence} follows where block {next} should"));
                 }
                 next = sequence.saturating_add(1);
-                match chunk.header.kind {
-                    ChunkType::Data => check_data(&mut checked, *chunk, &mut latest),
-                    ChunkType::Summary => check_summary(&mut checked, &chunk),
-                    ChunkType::Header | ChunkType::Unknown(_) => {}
+                match block.header.kind {
+                    BlockType::Data | BlockType::More => {
+                        check_data(&mut checked, &block, &mut records, &mut latest);
+                    }
+                    BlockType::Summary => check_summary(&mut checked, &block),
+                    BlockType::Header | BlockType::Unknown(_) => {}
                 }
             }
         }
@@ -73,52 +77,54 @@ pub fn check(path: &Path) -> Result<Checked, TraceError> {
     Ok(checked)
 }
 
-fn check_data(checked: &mut Checked, chunk: Chunk, latest: &mut TraceTime) {
-    let (header, offset) = (chunk.header, chunk.offset);
+fn check_data(checked: &mut Checked, block: &Block, source: &mut Records, latest: &mut TraceTime) {
+    let (header, offset) = (block.header, block.offset);
+    checked.summary.add_block(offset, &header);
+    if let Err(what) = source.feed(block) {
+        return checked.problem(offset, format!("{} records cannot be read: {what}", header.records));
+    }
     let (mut records, mut bad) = (0_u32, 0_u32);
     let (mut first, mut last) = (None, TraceTime::ZERO);
-    for record in chunk.into_records() {
+    for record in source {
         records += 1;
         let record = match record {
             Ok(record) => record,
             Err(what) => {
                 bad += 1;
-                checked.problem(offset, format!("record {records} of the chunk: {what}"));
+                checked.problem(offset, format!("record {records} of the block: {what}"));
                 continue;
             }
         };
         let at = record.at();
         first = Some(first.map_or(at, |first: TraceTime| first.min(at)));
         last = last.max(at);
-        if latest.since(at) > CHUNK_SPAN {
+        if latest.since(at) > FLUSH_SPAN {
             let back = latest.since(at).as_secs_f64();
             checked.problem(
                 offset,
-                format!("record {records} of the chunk is {back:.1} s before one that it follows"),
+                format!("record {records} of the block is {back:.1} s before one that it follows"),
             );
         }
         *latest = (*latest).max(at);
         checked.summary.count(&record);
     }
     if records != header.records {
-        checked.problem(offset, format!("the chunk says {} records and has {records}", header.records));
+        checked.problem(offset, format!("the block says {} records and has {records}", header.records));
     }
     if bad == 0 && (first != Some(header.first) || last != header.last) && records > 0 {
         let said = format!("{} to {}", header.first, header.last);
         checked.problem(
             offset,
-            format!("the chunk says {said} and spans {} to {last}", first.unwrap_or_default()),
+            format!("the block says {said} and spans {} to {last}", first.unwrap_or_default()),
         );
     }
-    let len = super::CHUNK_HEADER_LEN as u64 + u64::from(header.stored_len);
-    checked.summary.add_chunk(offset, len, &header);
 }
 
-fn check_summary(checked: &mut Checked, chunk: &Chunk) {
+fn check_summary(checked: &mut Checked, block: &Block) {
     checked.sealed = true;
-    let said: Summary = match codec::from_named(&chunk.body) {
+    let said: Summary = match block.unpack().and_then(|body| codec::from_named(&body)) {
         Ok(said) => said,
-        Err(what) => return checked.problem(chunk.offset, format!("the summary cannot be read: {what}")),
+        Err(what) => return checked.problem(block.offset, format!("the summary cannot be read: {what}")),
     };
     let found = &checked.summary;
     let compared = [
@@ -129,6 +135,6 @@ fn check_summary(checked: &mut Checked, chunk: &Chunk) {
         ("index", said.chunks == found.chunks),
     ];
     for (name, _) in compared.into_iter().filter(|(_, equal)| !equal) {
-        checked.problem(chunk.offset, format!("the summary's {name} is not what the data says"));
+        checked.problem(block.offset, format!("the summary's {name} is not what the data says"));
     }
 }

@@ -1,4 +1,4 @@
-//! Records to MessagePack and back. In a data chunk's body each record is two MessagePack values: its type
+//! Records to MessagePack and back. In a data block's body each record is two MessagePack values: its type
 //! (positive integer) and its content inside a `bin`, so that a reader steps over types that it does not know.
 
 use serde::Serialize;
@@ -6,7 +6,10 @@ use serde::de::DeserializeOwned;
 
 use super::TraceError;
 use super::delta::{Decoder, Encoder};
+use super::format::{BlockType, Limits};
 use super::pack::{self, Cursor, Token};
+use super::parser::Block;
+use super::squeeze::Unpacker;
 use crate::model::{ObjectEvent, Record};
 
 const OBJECT: u64 = 1;
@@ -22,7 +25,7 @@ const CHANGE: u64 = 9;
 /// Bytes that a value of a named map may cost in memory: what a chunk may cost is divided by this.
 const NODE_COST: u64 = 64;
 
-/// The body of a chunk that is being filled.
+/// The body of a block that is being filled, and what its chunk knows so far.
 #[derive(Debug, Default)]
 pub(super) struct BodyWriter {
     body: Vec<u8>,
@@ -60,6 +63,11 @@ impl BodyWriter {
         &self.body
     }
 
+    /// Starts the next block of the chunk.
+    pub(super) fn next_block(&mut self) {
+        self.body.clear();
+    }
+
     /// Whether the chunk should be closed although it has few bytes.
     pub(super) fn is_full(&self) -> bool {
         self.delta.is_full()
@@ -77,25 +85,73 @@ pub(super) fn named<T: Serialize>(value: &T) -> Result<Vec<u8>, TraceError> {
     rmp_serde::to_vec_named(value).map_err(|e| TraceError::Encode(e.to_string()))
 }
 
-/// The records of a chunk's body, decoded one by one; unknown types are stepped over.
+/// The records of one chunk after another, block by block, decoded one by one; unknown types are stepped over.
 ///
 /// After a record that cannot be read, records of other types still come; changes do not, since they build on
 /// each other.
 #[derive(Debug)]
-pub(super) struct Body {
+pub struct Records {
+    memory: u64,
+    unpacker: Option<Unpacker>,
     bytes: Vec<u8>,
     at: usize,
     delta: Decoder,
     /// Why changes cannot be read any more.
     broken: Option<String>,
-    nodes: usize,
+    /// Sequence number of the block that can go on with this chunk.
+    next: Option<u64>,
 }
 
-impl Body {
-    /// The records in `bytes`, unless they take about more than `memory` bytes.
-    pub(super) fn new(bytes: Vec<u8>, memory: u64) -> Self {
-        let nodes = usize::try_from(memory / NODE_COST).unwrap_or(usize::MAX);
-        Body { bytes, at: 0, delta: Decoder::new(memory), broken: None, nodes }
+impl Records {
+    /// No records yet; chunks are refused that take about more than `limits.memory` bytes.
+    pub fn new(limits: &Limits) -> Records {
+        Records {
+            memory: limits.memory,
+            unpacker: None,
+            bytes: Vec::new(),
+            at: 0,
+            delta: Decoder::new(limits.memory),
+            broken: None,
+            next: None,
+        }
+    }
+
+    /// Takes the next block; of other blocks than those of data nothing comes out. What was left of the block
+    /// before is dropped.
+    ///
+    /// # Errors
+    /// A sentence, where the block cannot be unpacked or goes on with a chunk whose start was not taken. Later
+    /// blocks of its chunk are refused, too.
+    pub fn feed(&mut self, block: &Block) -> Result<(), String> {
+        self.bytes.clear();
+        self.at = 0;
+        let header = block.header;
+        let starts = header.kind == BlockType::Data;
+        if !header.kind.is_data() {
+            return Ok(());
+        }
+        if !starts && self.next != Some(header.sequence) {
+            self.next = None;
+            return Err("it goes on with a chunk whose start is lost".to_owned());
+        }
+        self.next = None;
+        let io = |e: std::io::Error| format!("the block cannot be decompressed: {e}");
+        let unpacker = match &mut self.unpacker {
+            Some(unpacker) => unpacker,
+            none => none.insert(Unpacker::new().map_err(io)?),
+        };
+        if starts {
+            unpacker.start().map_err(io)?;
+            self.delta = Decoder::new(self.memory);
+            self.broken = None;
+        }
+        let unpacked = unpacker.block(&block.stored, header.decompressed_len as usize, &mut self.bytes);
+        if unpacked.is_err() {
+            self.bytes.clear();
+        }
+        unpacked?;
+        self.next = header.sequence.checked_add(1);
+        Ok(())
     }
 
     /// Steps over the next record and gives its type and where its content is.
@@ -127,7 +183,7 @@ impl Body {
             return if code == FORM { Ok(None) } else { change };
         }
         if (OBJECT..=NOTE).contains(&code) {
-            Cursor::new(content).skim(self.nodes)?;
+            Cursor::new(content).skim(usize::try_from(self.memory / NODE_COST).unwrap_or(usize::MAX))?;
         }
         Ok(Some(match code {
             OBJECT => Record::Object(from_named::<ObjectEvent>(content)?),
@@ -142,7 +198,7 @@ impl Body {
     }
 }
 
-impl Iterator for Body {
+impl Iterator for Records {
     type Item = Result<Record, String>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -191,7 +247,9 @@ mod tests {
     }
 
     fn read(body: &BodyWriter) -> Vec<Result<Record, String>> {
-        Body::new(body.bytes().to_vec(), 1 << 20).collect()
+        let mut records = Records::new(&Limits { memory: 1 << 20, ..Limits::default() });
+        records.bytes = body.bytes().to_vec();
+        records.collect()
     }
 
     #[test]

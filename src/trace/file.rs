@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::codec::{self, Body};
-use super::format::{CHUNK_HEADER_LEN, ChunkHeader, ChunkType, FOOTER_LEN, Limits, MAGIC, decode_footer};
-use super::parser::{Chunk, Fault};
+use super::codec::{self, Records};
+use super::format::{BLOCK_HEADER_LEN, BlockHeader, BlockType, FOOTER_LEN, Limits, MAGIC, decode_footer};
+use super::parser::{Block, Fault};
 use super::reader::read_up_to;
 use super::{ChunkEntry, Header, Reader, Summary, TraceError};
 use crate::model::{Record, TraceTime};
@@ -24,11 +24,11 @@ pub struct ReelFile {
 }
 
 impl ReelFile {
-    /// Reads header and index. Without a usable summary the index is made from the chunk headers, which reads 64
-    /// bytes a chunk.
+    /// Reads header and index. Without a usable summary the index is made from the block headers, which reads 64
+    /// bytes a block.
     ///
     /// # Errors
-    /// [`TraceError`] where it is no reel that this version can read, or where its chunks do not follow each other.
+    /// [`TraceError`] where it is no reel that this version can read, or where its blocks do not follow each other.
     pub fn open(path: &Path) -> Result<ReelFile, TraceError> {
         let header = Reader::open(path)?.header().clone();
         let mut reel = ReelFile {
@@ -67,38 +67,31 @@ impl ReelFile {
 
     /// The records from `from` on and before `to`, in the order of the file. Only chunks that may hold such records
     /// are read.
-    ///
-    /// # Errors
-    /// [`TraceError::Io`]; damage comes out of the iterator and ends it.
+    /// An error ends the iteration.
     pub fn between(
         &self,
         from: TraceTime,
         to: TraceTime,
-    ) -> Result<impl Iterator<Item = Result<Record, TraceError>>, TraceError> {
+    ) -> impl Iterator<Item = Result<Record, TraceError>> {
         let wanted = self.chunks.iter().filter(|chunk| chunk.last >= from && chunk.first < to);
-        let window = Window {
-            reel: self,
-            file: self.reopen()?,
-            wanted: wanted.collect::<Vec<_>>().into_iter(),
-            chunk: None,
-        };
-        Ok(window.filter(move |record| record.as_ref().map_or(true, |r| (from..to).contains(&r.at()))))
+        let window = Window { reel: self, wanted: wanted.collect::<Vec<_>>().into_iter(), chunk: None };
+        window.filter(move |record| record.as_ref().map_or(true, |r| (from..to).contains(&r.at())))
     }
 
-    /// Hands every chunk to `map`, on as many threads as told, and gives the outcomes in the order of the file.
+    /// Hands the records of every chunk to `map`, on as many threads as told, and gives the outcomes in the order of
+    /// the file.
     ///
     /// # Errors
     /// The first error, of reading or of `map`.
     pub fn map_chunks<T: Send>(
         &self,
         threads: usize,
-        map: impl Fn(Chunk) -> Result<T, TraceError> + Sync,
+        map: impl Fn(ChunkRecords<'_>) -> Result<T, TraceError> + Sync,
     ) -> Result<Vec<T>, TraceError> {
         let (next, outcomes) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
         let work = || -> Result<(), TraceError> {
-            let mut file = self.reopen()?;
             while let Some(entry) = self.chunks.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let outcome = map(self.chunk(&mut file, entry)?)?;
+                let outcome = map(self.chunk(entry)?)?;
                 outcomes
                     .lock()
                     .unwrap_or_else(std::sync::PoisonError::into_inner)
@@ -127,26 +120,37 @@ impl ReelFile {
         })
     }
 
-    fn chunk(&self, file: &mut File, entry: &ChunkEntry) -> Result<Chunk, TraceError> {
-        let damaged = |what| Fault::Damaged { offset: entry.offset, what }.at(&self.path);
-        let header = self.header_at(file, entry.offset)?.map_err(damaged)?;
+    fn chunk(&self, entry: &ChunkEntry) -> Result<ChunkRecords<'_>, TraceError> {
+        Ok(ChunkRecords {
+            reel: self,
+            file: self.reopen()?,
+            records: Records::new(&self.limits),
+            block: entry.offset,
+            next: entry.offset,
+            end: entry.offset.saturating_add(entry.len),
+        })
+    }
+
+    fn block(&self, file: &mut File, offset: u64) -> Result<Block, TraceError> {
+        let damaged = |what| Fault::Damaged { offset, what }.at(&self.path);
+        let header = self.header_at(file, offset)?.map_err(damaged)?;
         let mut stored = vec![0; header.stored_len as usize];
         let got = read_up_to(file, &mut stored).map_err(|e| self.io(e))?;
         if got < stored.len() {
             let missing = (stored.len() - got) as u64;
-            return Err(Fault::Cut { offset: entry.offset, missing }.at(&self.path));
+            return Err(Fault::Cut { offset, missing }.at(&self.path));
         }
-        Chunk::unpack(header, entry.offset, &stored, &self.limits).map_err(damaged)
+        Block::new(header, offset, &stored).map_err(damaged)
     }
 
-    fn header_at(&self, file: &mut File, offset: u64) -> Result<Result<ChunkHeader, String>, TraceError> {
-        let mut bytes = [0; CHUNK_HEADER_LEN];
+    fn header_at(&self, file: &mut File, offset: u64) -> Result<Result<BlockHeader, String>, TraceError> {
+        let mut bytes = [0; BLOCK_HEADER_LEN];
         file.seek(SeekFrom::Start(offset)).map_err(|e| self.io(e))?;
         let got = read_up_to(file, &mut bytes).map_err(|e| self.io(e))?;
         if got < bytes.len() {
-            return Ok(Err("no chunk is here".to_owned()));
+            return Ok(Err("no block is here".to_owned()));
         }
-        Ok(ChunkHeader::decode(&bytes, &self.limits))
+        Ok(BlockHeader::decode(&bytes, &self.limits))
     }
 
     /// The summary that the footer names, `None` where there is no such thing.
@@ -155,35 +159,29 @@ impl ReelFile {
         let mut footer = [0; FOOTER_LEN];
         file.seek(SeekFrom::Start(at)).and_then(|_| file.read_exact(&mut footer)).map_err(|e| self.io(e))?;
         let Some(offset) = decode_footer(&footer).filter(|offset| *offset < at) else { return Ok(None) };
-        let entry = ChunkEntry {
-            offset,
-            len: at - offset,
-            records: 1,
-            first: TraceTime::ZERO,
-            last: TraceTime::ZERO,
-        };
-        let summary = match self.chunk(file, &entry) {
-            Ok(chunk) if chunk.header.kind == ChunkType::Summary => codec::from_named(&chunk.body).ok(),
+        let summary = match self.block(file, offset) {
+            Ok(block) if block.header.kind == BlockType::Summary => {
+                block.unpack().and_then(|body| codec::from_named(&body)).ok()
+            }
             Ok(_) | Err(TraceError::Damaged { .. } | TraceError::Cut { .. }) => None,
             Err(error) => return Err(error),
         };
         Ok(summary)
     }
 
-    /// The index as the chunk headers give it.
+    /// The index as the block headers give it.
     fn scan(&self, file: &mut File, len: u64) -> Result<Vec<ChunkEntry>, TraceError> {
-        let (mut offset, mut chunks) = (MAGIC.len() as u64, Vec::new());
-        while offset + CHUNK_HEADER_LEN as u64 <= len {
+        let (mut offset, mut index) = (MAGIC.len() as u64, Summary::default());
+        while offset + BLOCK_HEADER_LEN as u64 <= len {
             let damaged = |what| Fault::Damaged { offset, what }.at(&self.path);
             let header = self.header_at(file, offset)?.map_err(damaged)?;
-            let size = CHUNK_HEADER_LEN as u64 + u64::from(header.stored_len);
-            if header.kind == ChunkType::Data && offset + size <= len {
-                let (records, first, last) = (header.records, header.first, header.last);
-                chunks.push(ChunkEntry { offset, len: size, records, first, last });
+            let size = BLOCK_HEADER_LEN as u64 + u64::from(header.stored_len);
+            if header.kind.is_data() && offset + size <= len {
+                index.add_block(offset, &header);
             }
             offset += size;
         }
-        Ok(chunks)
+        Ok(index.chunks)
     }
 
     fn io(&self, source: std::io::Error) -> TraceError {
@@ -191,11 +189,57 @@ impl ReelFile {
     }
 }
 
-struct Window<'r> {
+/// The records of one chunk, read block by block. An error is the last item.
+#[derive(Debug)]
+pub struct ChunkRecords<'r> {
     reel: &'r ReelFile,
     file: File,
+    records: Records,
+    /// Where the block at hand starts.
+    block: u64,
+    /// Where the next one starts.
+    next: u64,
+    end: u64,
+}
+
+impl ChunkRecords<'_> {
+    fn advance(&mut self) -> Result<(), TraceError> {
+        let block = self.reel.block(&mut self.file, self.next)?;
+        self.block = self.next;
+        self.next += BLOCK_HEADER_LEN as u64 + u64::from(block.header.stored_len);
+        self.records.feed(&block).map_err(|what| self.damaged(what))
+    }
+
+    fn damaged(&self, what: String) -> TraceError {
+        Fault::Damaged { offset: self.block, what }.at(&self.reel.path)
+    }
+}
+
+impl Iterator for ChunkRecords<'_> {
+    type Item = Result<Record, TraceError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let error = match self.records.next() {
+                Some(Ok(record)) => return Some(Ok(record)),
+                Some(Err(what)) => self.damaged(what),
+                None if self.next >= self.end => return None,
+                None => match self.advance() {
+                    Ok(()) => continue,
+                    Err(error) => error,
+                },
+            };
+            self.next = self.end;
+            self.records = Records::new(&self.reel.limits);
+            return Some(Err(error));
+        }
+    }
+}
+
+struct Window<'r> {
+    reel: &'r ReelFile,
     wanted: std::vec::IntoIter<&'r ChunkEntry>,
-    chunk: Option<(u64, Body)>,
+    chunk: Option<ChunkRecords<'r>>,
 }
 
 impl Iterator for Window<'_> {
@@ -203,26 +247,18 @@ impl Iterator for Window<'_> {
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            if let Some((offset, body)) = &mut self.chunk {
-                match body.next() {
-                    Some(Ok(record)) => return Some(Ok(record)),
-                    Some(Err(what)) => {
-                        let fault = Fault::Damaged { offset: *offset, what };
-                        self.wanted = Vec::new().into_iter();
-                        self.chunk = None;
-                        return Some(Err(fault.at(&self.reel.path)));
-                    }
-                    None => self.chunk = None,
-                }
+            let record = self.chunk.as_mut().and_then(Iterator::next);
+            if record.as_ref().is_some_and(Result::is_err) {
+                self.wanted = Vec::new().into_iter();
+                self.chunk = None;
             }
-            let entry = self.wanted.next()?;
-            match self.reel.chunk(&mut self.file, entry) {
-                Ok(chunk) => self.chunk = Some((entry.offset, chunk.into_body())),
-                Err(error) => {
-                    self.wanted = Vec::new().into_iter();
-                    return Some(Err(error));
-                }
+            if record.is_some() {
+                return record;
             }
+            self.chunk = match self.reel.chunk(self.wanted.next()?) {
+                Ok(chunk) => Some(chunk),
+                Err(error) => return Some(Err(error)),
+            };
         }
     }
 }

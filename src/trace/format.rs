@@ -6,47 +6,56 @@ pub const MAGIC: [u8; 8] = [0x89, b'R', b'E', b'E', b'L', b'\r', b'\n', 1];
 /// Last bytes of a sealed reel.
 pub(super) const END_MAGIC: [u8; 8] = *b"REELEND\n";
 
-/// Starts every chunk, so that a reader finds the next one after damage. Random, so that data does not hold it.
+/// Starts every block, so that a reader finds the next one after damage. Random, so that data does not hold it.
 pub(super) const SYNC: [u8; 16] =
     [0x9d, 0x4b, 0xe1, 0x7a, 0x52, 0xc8, 0x36, 0xf0, 0xa5, 0x1e, 0x6b, 0xd4, 0x83, 0x2f, 0x97, 0x0c];
 
-/// Bytes of a chunk header.
-pub const CHUNK_HEADER_LEN: usize = 64;
+/// Bytes of a block header.
+pub const BLOCK_HEADER_LEN: usize = 64;
 
 /// Bytes of the footer.
 pub(super) const FOOTER_LEN: usize = 24;
 
 const CODEC_ZSTD: u8 = 1;
 
-/// What a chunk holds.
+/// What a block holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ChunkType {
+pub enum BlockType {
     /// One MessagePack map: the [`Header`](super::Header).
     Header,
-    /// Records.
+    /// The first records of a chunk.
     Data,
+    /// More records of the chunk that the block before belongs to.
+    More,
     /// One MessagePack map: the [`Summary`](super::Summary).
     Summary,
     /// A type of a later minor version: skipped.
     Unknown(u8),
 }
 
-impl ChunkType {
+impl BlockType {
+    /// Whether it holds records.
+    pub fn is_data(self) -> bool {
+        matches!(self, BlockType::Data | BlockType::More)
+    }
+
     fn code(self) -> u8 {
         match self {
-            ChunkType::Header => 1,
-            ChunkType::Data => 2,
-            ChunkType::Summary => 3,
-            ChunkType::Unknown(code) => code,
+            BlockType::Header => 1,
+            BlockType::Data => 2,
+            BlockType::Summary => 3,
+            BlockType::More => 4,
+            BlockType::Unknown(code) => code,
         }
     }
 
-    fn from_code(code: u8) -> ChunkType {
+    fn from_code(code: u8) -> BlockType {
         match code {
-            1 => ChunkType::Header,
-            2 => ChunkType::Data,
-            3 => ChunkType::Summary,
-            other => ChunkType::Unknown(other),
+            1 => BlockType::Header,
+            2 => BlockType::Data,
+            3 => BlockType::Summary,
+            4 => BlockType::More,
+            other => BlockType::Unknown(other),
         }
     }
 }
@@ -54,47 +63,47 @@ impl ChunkType {
 /// How much a reader takes from a file that may be hostile.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Bytes of a chunk as stored.
+    /// Bytes of a block as stored.
     pub stored: u32,
-    /// Bytes of a chunk once decompressed.
+    /// Bytes of a block once decompressed.
     pub decompressed: u32,
     /// What the objects of a chunk may take in memory, about, in bytes.
     pub memory: u64,
 }
 
 impl Default for Limits {
-    /// 64 MiB a chunk: etcd takes objects of 1.5 MiB by default, and writers close chunks at 1 MiB. 512 MiB in
+    /// 64 MiB a block: etcd takes objects of 1.5 MiB by default, and writers close chunks at 1 MiB. 512 MiB in
     /// memory: writers close chunks at 64 MiB.
     fn default() -> Self {
         Limits { stored: 64 << 20, decompressed: 64 << 20, memory: 512 << 20 }
     }
 }
 
-/// The fixed part in front of a chunk's compressed body.
+/// The fixed part in front of a block's compressed body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ChunkHeader {
+pub struct BlockHeader {
     /// What the body holds.
-    pub kind: ChunkType,
+    pub kind: BlockType,
     /// Bytes of the compressed body.
     pub stored_len: u32,
     /// Bytes of the body once decompressed.
     pub decompressed_len: u32,
     /// Records in the body.
     pub records: u32,
-    /// Position among the chunks of the file, from 0: a jump means lost chunks.
+    /// Position among the blocks of the file, from 0: a jump means lost blocks.
     pub sequence: u64,
-    /// Time of the first record.
+    /// Least time of a record.
     pub first: TraceTime,
-    /// Time of the last record.
+    /// Greatest time of a record.
     pub last: TraceTime,
     /// CRC-32C of the compressed body.
     pub body_crc: u32,
 }
 
-impl ChunkHeader {
+impl BlockHeader {
     /// The bytes of the header.
-    pub fn encode(&self) -> [u8; CHUNK_HEADER_LEN] {
-        let mut out = [0; CHUNK_HEADER_LEN];
+    pub fn encode(&self) -> [u8; BLOCK_HEADER_LEN] {
+        let mut out = [0; BLOCK_HEADER_LEN];
         out[..16].copy_from_slice(&SYNC);
         out[16] = self.kind.code();
         out[17] = CODEC_ZSTD;
@@ -114,21 +123,21 @@ impl ChunkHeader {
     ///
     /// # Errors
     /// A sentence that says which part is wrong: marker, checksum, codec or a length over the limits.
-    pub fn decode(bytes: &[u8; CHUNK_HEADER_LEN], limits: &Limits) -> Result<ChunkHeader, String> {
+    pub fn decode(bytes: &[u8; BLOCK_HEADER_LEN], limits: &Limits) -> Result<BlockHeader, String> {
         if bytes[..16] != SYNC {
-            return Err("no chunk starts here".to_owned());
+            return Err("no block starts here".to_owned());
         }
         if crc32c::crc32c(&bytes[..60]) != u32_at(bytes, 60) {
-            return Err("the chunk header fails its checksum".to_owned());
+            return Err("the block header fails its checksum".to_owned());
         }
         if bytes[17] != CODEC_ZSTD {
             return Err(format!(
-                "the chunk is packed with codec {}, known is {CODEC_ZSTD} (zstd)",
+                "the block is packed with codec {}, known is {CODEC_ZSTD} (zstd)",
                 bytes[17]
             ));
         }
-        let header = ChunkHeader {
-            kind: ChunkType::from_code(bytes[16]),
+        let header = BlockHeader {
+            kind: BlockType::from_code(bytes[16]),
             stored_len: u32_at(bytes, 20),
             decompressed_len: u32_at(bytes, 24),
             records: u32_at(bytes, 28),
@@ -139,7 +148,7 @@ impl ChunkHeader {
         };
         if header.stored_len > limits.stored || header.decompressed_len > limits.decompressed {
             return Err(format!(
-                "the chunk claims {} bytes stored and {} decompressed; the limits are {} and {}",
+                "the block claims {} bytes stored and {} decompressed; the limits are {} and {}",
                 header.stored_len, header.decompressed_len, limits.stored, limits.decompressed
             ));
         }
@@ -147,7 +156,7 @@ impl ChunkHeader {
     }
 }
 
-/// The footer of a sealed reel: where the summary chunk starts.
+/// The footer of a sealed reel: where the summary block starts.
 pub(super) fn encode_footer(summary_offset: u64) -> [u8; FOOTER_LEN] {
     let mut out = [0; FOOTER_LEN];
     out[..8].copy_from_slice(&summary_offset.to_le_bytes());
@@ -157,7 +166,7 @@ pub(super) fn encode_footer(summary_offset: u64) -> [u8; FOOTER_LEN] {
     out
 }
 
-/// The offset of the summary chunk, `None` where the bytes are no footer.
+/// The offset of the summary block, `None` where the bytes are no footer.
 pub(super) fn decode_footer(bytes: &[u8; FOOTER_LEN]) -> Option<u64> {
     let sound = bytes[16..] == END_MAGIC && crc32c::crc32c(&bytes[..8]) == u32_at(bytes, 8);
     sound.then(|| u64_at(bytes, 0))
@@ -175,9 +184,9 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
 mod tests {
     use super::*;
 
-    fn header() -> ChunkHeader {
-        ChunkHeader {
-            kind: ChunkType::Data,
+    fn header() -> BlockHeader {
+        BlockHeader {
+            kind: BlockType::Data,
             stored_len: 10,
             decompressed_len: 20,
             records: 3,
@@ -190,23 +199,23 @@ mod tests {
 
     #[test]
     fn a_header_survives_the_way_through_bytes() {
-        assert_eq!(ChunkHeader::decode(&header().encode(), &Limits::default()), Ok(header()));
+        assert_eq!(BlockHeader::decode(&header().encode(), &Limits::default()), Ok(header()));
     }
 
     #[test]
     fn every_flipped_bit_is_noticed() {
         let good = header().encode();
-        for at in 0..CHUNK_HEADER_LEN * 8 {
+        for at in 0..BLOCK_HEADER_LEN * 8 {
             let mut bad = good;
             bad[at / 8] ^= 1 << (at % 8);
-            assert!(ChunkHeader::decode(&bad, &Limits::default()).is_err(), "bit {at}");
+            assert!(BlockHeader::decode(&bad, &Limits::default()).is_err(), "bit {at}");
         }
     }
 
     #[test]
     fn huge_lengths_are_refused() {
-        let huge = ChunkHeader { decompressed_len: u32::MAX, ..header() }.encode();
-        assert!(ChunkHeader::decode(&huge, &Limits::default()).unwrap_err().contains("claims"));
+        let huge = BlockHeader { decompressed_len: u32::MAX, ..header() }.encode();
+        assert!(BlockHeader::decode(&huge, &Limits::default()).unwrap_err().contains("claims"));
     }
 
     #[test]

@@ -4,8 +4,8 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::parser::Chunk;
-use super::{ChunkType, TraceError, codec};
+use super::parser::Block;
+use super::{BlockType, TraceError, codec};
 
 /// Features that this reader understands; a header that requires another one is refused.
 const KNOWN_FEATURES: &[&str] = &[DELTA];
@@ -86,10 +86,10 @@ pub struct RunInfo {
 }
 
 impl Header {
-    pub(super) fn from_chunk(chunk: &Chunk) -> Result<Header, String> {
-        match chunk.header.kind {
-            ChunkType::Header => codec::from_named(&chunk.body),
-            _ => Err("the first chunk is not a header".to_owned()),
+    pub(super) fn from_block(block: &Block) -> Result<Header, String> {
+        match block.header.kind {
+            BlockType::Header => codec::from_named(&block.unpack()?),
+            _ => Err("the first block is not a header".to_owned()),
         }
     }
 

@@ -1,11 +1,7 @@
 //! The lean level: of pods and nodes what a replay submits and what a comparison reads, of other kinds everything
 //! but `managedFields`.
 
-use std::sync::Arc;
-
-use serde_json::{Map, Value};
-
-use crate::model::{ID_ANNOTATION, ObjectEvent};
+use crate::model::{ID_ANNOTATION, Json, ObjectEvent, PodView, Text};
 
 /// What to keep of a value. Arrays are gone through element by element.
 #[derive(Debug, Clone, Copy)]
@@ -126,16 +122,16 @@ const NODE: Keep = Fields(&[
 ]);
 
 impl Keep {
-    fn of(self, value: &Value) -> Value {
+    fn of(self, value: &Json) -> Json {
         match (self, value) {
-            (Fields(fields), Value::Object(map)) => {
+            (Fields(fields), Json::Object(map)) => {
                 let kept = fields.iter().filter_map(|(name, keep)| {
-                    let value = map.get(*name)?;
-                    Some(((*name).to_owned(), keep.of(value)))
+                    let value = map.get(name)?;
+                    Some((Text::new_static(name), keep.of(value)))
                 });
-                Value::Object(kept.collect::<Map<_, _>>())
+                Json::Object(kept.collect())
             }
-            (Fields(_), Value::Array(items)) => items.iter().map(|item| self.of(item)).collect(),
+            (Fields(_), Json::Array(items)) => items.iter().map(|item| self.of(item)).collect(),
             _ => value.clone(),
         }
     }
@@ -147,33 +143,32 @@ pub(super) fn lean(event: &ObjectEvent) -> ObjectEvent {
         "Pod" => lean_pod(&event.object),
         "Node" => NODE.of(&event.object),
         _ => {
-            let mut object = Value::clone(&event.object);
-            if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+            let mut object = event.object.clone();
+            let metadata = object.as_object_mut().and_then(|fields| fields.get_mut("metadata"));
+            if let Some(metadata) = metadata.and_then(Json::as_object_mut) {
                 metadata.remove("managedFields");
             }
             object
         }
     };
-    ObjectEvent {
-        object: Arc::new(object),
-        key: event.key.clone(),
-        uid: event.uid.clone(),
-        rv: event.rv.clone(),
-        ..*event
-    }
+    ObjectEvent { object, key: event.key.clone(), uid: event.uid.clone(), rv: event.rv.clone(), ..*event }
 }
 
-fn lean_pod(pod: &Value) -> Value {
+fn lean_pod(pod: &Json) -> Json {
     let mut lean = POD.of(pod);
     // Why no node fits is a decision.
-    let scheduled = |pod: &Value| {
-        pod["status"]["conditions"].as_array()?.iter().position(|c| c["type"] == "PodScheduled")
+    let Some(message) = PodView(pod).condition("PodScheduled").and_then(|c| c.get("message")) else {
+        return lean;
     };
-    if let Some(at) = scheduled(pod)
-        && let Some(message) = pod["status"]["conditions"][at].get("message")
-    {
-        lean["status"]["conditions"][at]["message"] = message.clone();
-    }
+    let with_message = |condition: &Json| {
+        let mut condition = condition.clone();
+        if condition["type"] == "PodScheduled" {
+            condition.set(&["message"], message.clone());
+        }
+        condition
+    };
+    let conditions = lean["status"]["conditions"].items().iter().map(with_message).collect();
+    lean.set(&["status", "conditions"], conditions);
     lean
 }
 

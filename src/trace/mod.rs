@@ -1,8 +1,9 @@
 //! The file format `.reel`: framing, codec, reader and writer. Only this module knows bytes.
 //!
-//! A reel is a magic, a header chunk, data chunks and, once sealed, a summary chunk with a footer. Every chunk
-//! carries its own sync marker, lengths and checksums and decodes alone; `docs/trace-format.md` is the normative
-//! description. A reel without summary is complete up to its last chunk: its writer died or is still at work.
+//! A reel is a magic, a header block, data blocks and, once sealed, a summary block with a footer. Every block
+//! carries its own sync marker, lengths and checksums; a run of data blocks is a chunk, which decodes alone.
+//! `docs/trace-format.md` is the normative description. A reel without summary is complete up to its last block:
+//! its writer died or is still at work.
 
 mod anonymize;
 mod check;
@@ -18,6 +19,7 @@ mod parser;
 mod reader;
 mod recover;
 mod salvage;
+mod squeeze;
 mod state;
 mod summary;
 #[cfg(test)]
@@ -27,15 +29,16 @@ mod writer;
 
 pub use anonymize::Anonymizer;
 pub use check::{Checked, check};
+pub use codec::Records;
 pub use error::TraceError;
-pub use file::ReelFile;
-pub use format::{CHUNK_HEADER_LEN, ChunkHeader, ChunkType, Limits, MAGIC};
+pub use file::{ChunkRecords, ReelFile};
+pub use format::{BLOCK_HEADER_LEN, BlockHeader, BlockType, Limits, MAGIC};
 pub use header::{ClusterInfo, Detail, Header, RunInfo, digest_of};
-pub use parser::{Chunk, Fault, Parser};
+pub use parser::{Block, Fault, Parser};
 pub use reader::{Ending, Reader};
 pub use recover::{Recovered, recover};
 pub use salvage::{Hole, Salvage, Stretch};
 pub use state::State;
 pub use summary::{ChunkEntry, Summary};
 pub use thread::{ReelThread, Sink};
-pub use writer::{CHUNK_BYTES, CHUNK_SPAN, ReelWriter, WriteOptions};
+pub use writer::{CHUNK_BYTES, CHUNK_SPAN, FLUSH_SPAN, ReelWriter, WriteOptions};

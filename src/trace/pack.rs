@@ -181,6 +181,13 @@ pub(super) fn put_fixext(out: &mut Vec<u8>, code: i8, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
+/// An extension of at most 4 GiB.
+pub(super) fn put_ext(out: &mut Vec<u8>, code: i8, bytes: &[u8]) {
+    put_len(out, bytes.len(), 0, 0, [Some(0xc7), Some(0xc8), Some(0xc9)]);
+    out.push(code as u8);
+    out.extend_from_slice(bytes);
+}
+
 fn put(out: &mut Vec<u8>, marker: u8, bytes: &[u8]) {
     out.push(marker);
     out.extend_from_slice(bytes);

@@ -1,11 +1,9 @@
-//! The framing of a reel as a state machine without I/O: bytes in, chunks out.
+//! The framing of a reel as a state machine without I/O: bytes in, blocks out.
 
 use super::TraceError;
-use super::codec::Body;
 use super::format::{
-    CHUNK_HEADER_LEN, ChunkHeader, ChunkType, FOOTER_LEN, Limits, MAGIC, SYNC, decode_footer,
+    BLOCK_HEADER_LEN, BlockHeader, BlockType, FOOTER_LEN, Limits, MAGIC, SYNC, decode_footer,
 };
-use crate::model::Record;
 use std::path::Path;
 
 /// What is wrong with the bytes of a reel.
@@ -23,16 +21,16 @@ pub enum Fault {
         /// What the file says.
         found: u8,
     },
-    /// They end inside a chunk.
+    /// They end inside a block.
     Cut {
-        /// Where the unfinished chunk starts, in bytes.
+        /// Where the unfinished block starts, in bytes.
         offset: u64,
         /// How many bytes it lacks.
         missing: u64,
     },
-    /// A chunk is not what was written.
+    /// A block is not what was written.
     Damaged {
-        /// Where the chunk starts, in bytes.
+        /// Where the block starts, in bytes.
         offset: u64,
         /// What does not fit.
         what: String,
@@ -53,51 +51,43 @@ impl Fault {
     }
 }
 
-/// A chunk, checked and decompressed.
+/// A block whose checksums are right.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Chunk {
+pub struct Block {
     /// The fixed part.
-    pub header: ChunkHeader,
-    /// Where the chunk starts, in bytes from the start of the file.
+    pub header: BlockHeader,
+    /// Where the block starts, in bytes from the start of the file.
     pub offset: u64,
-    pub(super) body: Vec<u8>,
-    pub(super) memory: u64,
+    pub(super) stored: Vec<u8>,
 }
 
-impl Chunk {
-    /// Checks and decompresses the stored bytes of a chunk.
+impl Block {
+    /// Checks the stored bytes of a block.
     ///
     /// # Errors
-    /// A sentence that says what is wrong with them.
-    pub fn unpack(header: ChunkHeader, offset: u64, stored: &[u8], limits: &Limits) -> Result<Chunk, String> {
-        if crc32c::crc32c(stored) != header.body_crc {
-            return Err("the chunk fails its checksum".to_owned());
+    /// A sentence where they fail their checksum.
+    pub fn new(header: BlockHeader, offset: u64, stored: &[u8]) -> Result<Block, String> {
+        if crc32c::crc32c(stored) == header.body_crc {
+            Ok(Block { header, offset, stored: stored.to_vec() })
+        } else {
+            Err("the block fails its checksum".to_owned())
         }
-        let body = zstd::bulk::decompress(stored, header.decompressed_len as usize)
-            .map_err(|e| format!("the chunk cannot be decompressed: {e}"))?;
-        if body.len() != header.decompressed_len as usize {
-            return Err("the chunk is shorter than it claims".to_owned());
-        }
-        Ok(Chunk { header, offset, body, memory: limits.memory })
     }
 
-    /// The records of a data chunk, decoded one by one; none of other chunks. An error is a sentence about one
-    /// record; the records after it still come where they do not depend on it.
-    pub fn into_records(self) -> impl Iterator<Item = Result<Record, String>> {
-        self.into_body()
-    }
-
-    pub(super) fn into_body(self) -> Body {
-        let body = if self.header.kind == ChunkType::Data { self.body } else { Vec::new() };
-        Body::new(body, self.memory)
+    /// The body of a header or summary block, which is packed alone.
+    pub(super) fn unpack(&self) -> Result<Vec<u8>, String> {
+        let size = self.header.decompressed_len as usize;
+        let body = zstd::bulk::decompress(&self.stored, size)
+            .map_err(|e| format!("the block cannot be decompressed: {e}"))?;
+        if body.len() == size { Ok(body) } else { Err("the block is shorter than it claims".to_owned()) }
     }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Magic,
-    ChunkHeader,
-    ChunkBody(ChunkHeader),
+    BlockHeader,
+    Body(BlockHeader),
     Done,
 }
 
@@ -108,7 +98,7 @@ pub struct Parser {
     state: State,
     /// Where the part that is wanted starts.
     offset: u64,
-    /// Where the current chunk starts.
+    /// Where the current block starts.
     start: u64,
     sequence: u64,
     /// The summary has been seen: only the footer may follow.
@@ -125,37 +115,34 @@ impl Parser {
     pub fn wants(&self) -> usize {
         match self.state {
             State::Magic => MAGIC.len(),
-            State::ChunkHeader => CHUNK_HEADER_LEN,
-            State::ChunkBody(header) => header.stored_len as usize,
+            State::BlockHeader => BLOCK_HEADER_LEN,
+            State::Body(header) => header.stored_len as usize,
             State::Done => 0,
         }
     }
 
-    /// Whether the end was reached: everything that follows the last chunk was as it should be.
+    /// Whether the end was reached: everything that follows the last block was as it should be.
     pub fn is_done(&self) -> bool {
         self.state == State::Done
     }
 
-    /// Takes the next bytes, fewer than wanted only at the end of the input. A chunk comes out when it is whole.
+    /// Takes the next bytes, fewer than wanted only at the end of the input. A block comes out when it is whole.
     ///
     /// # Errors
     /// [`Fault`]; the parser is then of no further use.
-    pub fn feed(&mut self, bytes: &[u8]) -> Result<Option<Chunk>, Fault> {
+    pub fn feed(&mut self, bytes: &[u8]) -> Result<Option<Block>, Fault> {
         let wanted = self.wants();
         self.offset += bytes.len() as u64;
         match self.state {
             State::Magic => self.magic(bytes)?,
-            State::ChunkHeader => self.chunk_header(bytes)?,
-            State::ChunkBody(_) if bytes.len() < wanted => return Err(self.cut(wanted - bytes.len())),
-            State::ChunkBody(header) => {
-                self.state = State::ChunkHeader;
-                self.sealed |= header.kind == ChunkType::Summary;
-                let chunk = Chunk::unpack(header, self.start, bytes, &self.limits);
+            State::BlockHeader => self.block_header(bytes)?,
+            State::Body(_) if bytes.len() < wanted => return Err(self.cut(wanted - bytes.len())),
+            State::Body(header) => {
+                self.state = State::BlockHeader;
+                self.sealed |= header.kind == BlockType::Summary;
+                let block = Block::new(header, self.start, bytes).map_err(|what| self.damaged(what))?;
                 self.start = self.offset;
-                return chunk.map(Some).map_err(|what| {
-                    let start = self.offset - bytes.len() as u64 - CHUNK_HEADER_LEN as u64;
-                    Fault::Damaged { offset: start, what }
-                });
+                return Ok(Some(block));
             }
             State::Done => {}
         }
@@ -175,36 +162,36 @@ impl Parser {
             Some(version) if *version != MAGIC[7] => Err(Fault::Version { found: *version }),
             Some(_) => {
                 self.start = self.offset;
-                self.state = State::ChunkHeader;
+                self.state = State::BlockHeader;
                 Ok(())
             }
         }
     }
 
-    fn chunk_header(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+    fn block_header(&mut self, bytes: &[u8]) -> Result<(), Fault> {
         let is_footer =
             self.sealed && <&[u8; FOOTER_LEN]>::try_from(bytes).is_ok_and(|f| decode_footer(f).is_some());
         if bytes.is_empty() || is_footer {
             self.state = State::Done;
             return Ok(());
         }
-        let Ok(bytes) = <&[u8; CHUNK_HEADER_LEN]>::try_from(bytes) else {
+        let Ok(bytes) = <&[u8; BLOCK_HEADER_LEN]>::try_from(bytes) else {
             let marker = bytes.len().min(SYNC.len());
             let cut = bytes[..marker] == SYNC[..marker] || self.sealed;
-            let missing = CHUNK_HEADER_LEN - bytes.len();
+            let missing = BLOCK_HEADER_LEN - bytes.len();
             return Err(if cut {
                 self.cut(missing)
             } else {
-                self.damaged("no chunk starts here".to_owned())
+                self.damaged("no block starts here".to_owned())
             });
         };
-        let header = ChunkHeader::decode(bytes, &self.limits).map_err(|what| self.damaged(what))?;
+        let header = BlockHeader::decode(bytes, &self.limits).map_err(|what| self.damaged(what))?;
         if header.sequence != self.sequence {
-            let what = format!("chunk {} follows where chunk {} should", header.sequence, self.sequence);
+            let what = format!("block {} follows where block {} should", header.sequence, self.sequence);
             return Err(self.damaged(what));
         }
         self.sequence += 1;
-        self.state = State::ChunkBody(header);
+        self.state = State::Body(header);
         Ok(())
     }
 

@@ -2,9 +2,9 @@ use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use super::codec::{self, Body};
-use super::format::{CHUNK_HEADER_LEN, ChunkType, Limits, MAGIC};
-use super::parser::{Chunk, Fault, Parser};
+use super::codec::{self, Records};
+use super::format::{BLOCK_HEADER_LEN, BlockType, Limits, MAGIC};
+use super::parser::{Block, Fault, Parser};
 use super::{Header, Summary, TraceError};
 use crate::model::Record;
 
@@ -13,17 +13,13 @@ use crate::model::Record;
 pub enum Ending {
     /// With summary and footer.
     Sealed(Box<Summary>),
-    /// After a whole chunk: the writer died, or is still at work.
+    /// After a whole block: the writer died, or is still at work.
     Open,
 }
 
-/// Reads the records of a reel in order. Memory follows the chunk, not the file.
+/// Reads the records of a reel in order. Memory follows the block and the objects of its chunk, not the file.
 ///
 /// Damage ends the iteration with an error after all that comes before it has been yielded.
-///
-/// # Performance
-/// An event's object shares memory with the reader until the next event of the same object is read. Drop events
-/// before reading on, or every one of them costs a copy of its object.
 #[derive(Debug)]
 pub struct Reader<R> {
     path: PathBuf,
@@ -31,8 +27,8 @@ pub struct Reader<R> {
     parser: Parser,
     buffer: Vec<u8>,
     header: Header,
-    chunk: Body,
-    chunk_offset: u64,
+    records: Records,
+    offset: u64,
     ending: Option<Ending>,
     broken: bool,
 }
@@ -80,17 +76,17 @@ impl<R: Read> Reader<R> {
             parser: Parser::new(limits),
             buffer: Vec::new(),
             header: Header::default(),
-            chunk: Body::new(Vec::new(), 0),
-            chunk_offset: 0,
+            records: Records::new(&limits),
+            offset: 0,
             ending: None,
             broken: false,
         };
         let first = MAGIC.len() as u64;
-        let chunk = reader
-            .next_chunk()?
-            .ok_or_else(|| Fault::Cut { offset: first, missing: CHUNK_HEADER_LEN as u64 }.at(path))?;
+        let block = reader
+            .next_block()?
+            .ok_or_else(|| Fault::Cut { offset: first, missing: BLOCK_HEADER_LEN as u64 }.at(path))?;
         reader.header =
-            Header::from_chunk(&chunk).map_err(|what| Fault::Damaged { offset: first, what }.at(path))?;
+            Header::from_block(&block).map_err(|what| Fault::Damaged { offset: first, what }.at(path))?;
         reader.header.check_features(path)?;
         Ok(reader)
     }
@@ -105,33 +101,33 @@ impl<R: Read> Reader<R> {
         self.ending.as_ref()
     }
 
-    /// The next chunk; `None` at the end of the file.
-    fn next_chunk(&mut self) -> Result<Option<Chunk>, TraceError> {
+    /// The next block; `None` at the end of the file.
+    fn next_block(&mut self) -> Result<Option<Block>, TraceError> {
         while !self.parser.is_done() {
             let got = self.fill(self.parser.wants())?;
-            let chunk = self.parser.feed(&self.buffer[..got]).map_err(|fault| fault.at(&self.path))?;
-            if chunk.is_some() {
-                return Ok(chunk);
+            let block = self.parser.feed(&self.buffer[..got]).map_err(|fault| fault.at(&self.path))?;
+            if block.is_some() {
+                return Ok(block);
             }
         }
         self.ending.get_or_insert(Ending::Open);
         Ok(None)
     }
 
-    /// Steps to the next data chunk; `false` at the end.
+    /// Steps to the next block of data; `false` at the end.
     fn advance(&mut self) -> Result<bool, TraceError> {
-        while let Some(chunk) = self.next_chunk()? {
-            self.chunk_offset = chunk.offset;
-            match chunk.header.kind {
-                ChunkType::Data => {
-                    self.chunk = chunk.into_body();
+        while let Some(block) = self.next_block()? {
+            self.offset = block.offset;
+            match block.header.kind {
+                BlockType::Data | BlockType::More => {
+                    self.records.feed(&block).map_err(|what| self.damaged(what))?;
                     return Ok(true);
                 }
-                ChunkType::Summary => {
-                    let summary = codec::from_named(&chunk.body).map_err(|what| self.damaged(what))?;
-                    self.ending = Some(Ending::Sealed(Box::new(summary)));
+                BlockType::Summary => {
+                    let summary = block.unpack().and_then(|body| codec::from_named(&body));
+                    self.ending = Some(Ending::Sealed(Box::new(summary.map_err(|what| self.damaged(what))?)));
                 }
-                ChunkType::Header | ChunkType::Unknown(_) => {}
+                BlockType::Header | BlockType::Unknown(_) => {}
             }
         }
         Ok(false)
@@ -145,7 +141,7 @@ impl<R: Read> Reader<R> {
     }
 
     fn damaged(&self, what: String) -> TraceError {
-        Fault::Damaged { offset: self.chunk_offset, what }.at(&self.path)
+        Fault::Damaged { offset: self.offset, what }.at(&self.path)
     }
 }
 
@@ -171,7 +167,7 @@ impl<R: Read> Iterator for Reader<R> {
             if self.broken {
                 return None;
             }
-            let step = match self.chunk.next() {
+            let step = match self.records.next() {
                 Some(Ok(record)) => return Some(Ok(record)),
                 Some(Err(what)) => Err(self.damaged(what)),
                 None if self.ending.is_some() => return None,

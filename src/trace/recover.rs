@@ -3,7 +3,9 @@ use std::fs::File;
 use std::io::{Seek, SeekFrom};
 use std::path::Path;
 
-use super::format::{ChunkType, Limits, MAGIC};
+use super::codec::Records;
+use super::format::{BlockType, Limits, MAGIC};
+use super::parser::Block;
 use super::salvage::{Salvage, Stretch};
 use super::{Header, ReelWriter, Summary, TraceError, WriteOptions, codec};
 use crate::model::{Gap, GapReason, Record, TraceTime};
@@ -13,13 +15,13 @@ use crate::model::{Gap, GapReason, Record, TraceTime};
 pub struct Recovered {
     /// What is in the new reel.
     pub summary: Summary,
-    /// Data chunks that were whole.
-    pub chunks: u64,
+    /// Data blocks that were whole.
+    pub blocks: u64,
     /// Stretches of bytes that were skipped.
     pub holes: u64,
     /// Bytes skipped.
     pub lost_bytes: u64,
-    /// Records lost, as far as chunk headers that are whole or the old summary tell.
+    /// Records lost, as far as block headers that are whole or the old summary tell.
     pub lost_records: u64,
     /// Events lost by kind; known only where the old summary is whole.
     pub lost_events: BTreeMap<String, u64>,
@@ -32,7 +34,7 @@ impl Recovered {
     }
 }
 
-/// Copies every whole record of a damaged reel into a new, sealed one. Between two chunks that are not neighbours
+/// Copies every whole record of a damaged reel into a new, sealed one. Where blocks are missing
 /// stands a gap record.
 ///
 /// # Errors
@@ -46,7 +48,14 @@ pub fn recover(input: &Path, output: &Path, options: WriteOptions) -> Result<Rec
     // What the level took away stays away; nothing else is taken.
     let options = WriteOptions { detail: header.detail, ..options };
     let writer = ReelWriter::create(output, &note_source(header, input), options)?;
-    let mut copy = Copy { writer, found: Recovered::default(), next: 0, last: TraceTime::ZERO, old: None };
+    let mut copy = Copy {
+        writer,
+        found: Recovered::default(),
+        records: Records::new(&Limits::default()),
+        next: 0,
+        last: TraceTime::ZERO,
+        old: None,
+    };
     let mut salvage = Salvage::after_magic(file, Limits::default());
     while let Some(stretch) = salvage.next_stretch().map_err(io("read"))? {
         copy.take(stretch)?;
@@ -57,7 +66,8 @@ pub fn recover(input: &Path, output: &Path, options: WriteOptions) -> Result<Rec
 struct Copy {
     writer: ReelWriter,
     found: Recovered,
-    /// Sequence number of the next chunk.
+    records: Records,
+    /// Sequence number of the next block.
     next: u64,
     last: TraceTime,
     /// The summary of the damaged reel.
@@ -66,8 +76,8 @@ struct Copy {
 
 impl Copy {
     fn take(&mut self, stretch: Stretch) -> Result<(), TraceError> {
-        let chunk = match stretch {
-            Stretch::Chunk(chunk) => chunk,
+        let block = match stretch {
+            Stretch::Block(block) => block,
             Stretch::Hole(hole) => {
                 self.found.holes += 1;
                 self.found.lost_bytes += hole.len;
@@ -75,10 +85,10 @@ impl Copy {
                 return Ok(());
             }
         };
-        let header = chunk.header;
+        let header = block.header;
         if header.sequence != self.next {
             let lost = format!(
-                "chunks {} to {} of the original are lost",
+                "blocks {} to {} of the original are lost",
                 self.next,
                 header.sequence.saturating_sub(1)
             );
@@ -86,20 +96,26 @@ impl Copy {
         }
         self.next = header.sequence.saturating_add(1);
         match header.kind {
-            ChunkType::Data => {
-                self.found.chunks += 1;
-                self.copy_records(chunk.into_body())?;
+            BlockType::Data | BlockType::More => {
+                self.found.blocks += 1;
+                self.copy_records(&block)?;
                 self.last = header.last;
             }
-            ChunkType::Summary => self.old = codec::from_named(&chunk.body).ok(),
-            ChunkType::Header | ChunkType::Unknown(_) => {}
+            BlockType::Summary => {
+                self.old = block.unpack().and_then(|body| codec::from_named(&body)).ok();
+            }
+            BlockType::Header | BlockType::Unknown(_) => {}
         }
         Ok(())
     }
 
-    fn copy_records(&mut self, records: codec::Body) -> Result<(), TraceError> {
+    fn copy_records(&mut self, block: &Block) -> Result<(), TraceError> {
         let mut bad = 0;
-        for record in records {
+        if let Err(what) = self.records.feed(block) {
+            self.found.lost_records += u64::from(block.header.records);
+            return self.gap(block.header.last, format!("{} records: {what}", block.header.records));
+        }
+        for record in self.records.by_ref() {
             match record {
                 Ok(record) => {
                     self.last = record.at();

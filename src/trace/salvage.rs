@@ -1,29 +1,29 @@
-//! Finds what is whole in a damaged reel. Memory follows the chunk, not the file.
+//! Finds what is whole in a damaged reel. Memory follows the block, not the file.
 
 use std::io::{self, Read};
 
 use super::format::{
-    CHUNK_HEADER_LEN, ChunkHeader, ChunkType, FOOTER_LEN, Limits, MAGIC, SYNC, decode_footer,
+    BLOCK_HEADER_LEN, BlockHeader, BlockType, FOOTER_LEN, Limits, MAGIC, SYNC, decode_footer,
 };
-use super::parser::Chunk;
+use super::parser::Block;
 
 /// One stretch of a reel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Stretch {
-    /// A chunk that is whole.
-    Chunk(Box<Chunk>),
+    /// A block that is whole.
+    Block(Box<Block>),
     /// Bytes that are none.
     Hole(Hole),
 }
 
-/// Bytes that belong to no whole chunk.
+/// Bytes that belong to no whole block.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hole {
     /// Where they start, in bytes.
     pub offset: u64,
     /// How many they are.
     pub len: u64,
-    /// Records in them, as far as a chunk header that is whole says so.
+    /// Records in them, as far as a block header that is whole says so.
     pub records: u64,
     /// What is wrong where they start.
     pub what: String,
@@ -42,7 +42,7 @@ pub struct Salvage<R> {
     ended: bool,
     sealed: bool,
     hole: Option<Hole>,
-    ready: Option<Chunk>,
+    ready: Option<Block>,
 }
 
 impl<R: Read> Salvage<R> {
@@ -68,18 +68,18 @@ impl<R: Read> Salvage<R> {
     pub fn next_stretch(&mut self) -> io::Result<Option<Stretch>> {
         loop {
             if self.hole.is_none()
-                && let Some(chunk) = self.ready.take()
+                && let Some(block) = self.ready.take()
             {
-                return Ok(Some(Stretch::Chunk(Box::new(chunk))));
+                return Ok(Some(Stretch::Block(Box::new(block))));
             }
             if self.ready.is_some() || self.at_end()? {
                 return Ok(match self.hole.take() {
                     Some(hole) => Some(Stretch::Hole(hole)),
-                    None => self.ready.take().map(|chunk| Stretch::Chunk(Box::new(chunk))),
+                    None => self.ready.take().map(|block| Stretch::Block(Box::new(block))),
                 });
             }
-            match self.chunk()? {
-                Ok(chunk) => self.ready = Some(chunk),
+            match self.block()? {
+                Ok(block) => self.ready = Some(block),
                 Err((what, records)) => self.skip(what, records),
             }
         }
@@ -87,36 +87,36 @@ impl<R: Read> Salvage<R> {
 
     /// Whether all is read, or only the footer is left.
     fn at_end(&mut self) -> io::Result<bool> {
-        self.want(CHUNK_HEADER_LEN)?;
+        self.want(BLOCK_HEADER_LEN)?;
         let left = &self.buffer[self.at..];
         let footer = <&[u8; FOOTER_LEN]>::try_from(left).is_ok_and(|footer| decode_footer(footer).is_some());
         Ok(left.is_empty() || footer && self.sealed && self.hole.is_none())
     }
 
-    /// The chunk here, or what is wrong with it and how many records it should have.
-    fn chunk(&mut self) -> io::Result<Result<Chunk, (String, u64)>> {
-        let Some(head) = self.buffer[self.at..].first_chunk::<CHUNK_HEADER_LEN>() else {
-            return Ok(Err(("the file ends inside a chunk header".to_owned(), 0)));
+    /// The block here, or what is wrong with it and how many records it should have.
+    fn block(&mut self) -> io::Result<Result<Block, (String, u64)>> {
+        let Some(head) = self.buffer[self.at..].first_chunk::<BLOCK_HEADER_LEN>() else {
+            return Ok(Err(("the file ends inside a block header".to_owned(), 0)));
         };
-        let header = match ChunkHeader::decode(head, &self.limits) {
+        let header = match BlockHeader::decode(head, &self.limits) {
             Ok(header) => header,
             Err(what) => return Ok(Err((what, 0))),
         };
-        let records = if header.kind == ChunkType::Data { u64::from(header.records) } else { 0 };
-        let len = CHUNK_HEADER_LEN + header.stored_len as usize;
+        let records = if header.kind.is_data() { u64::from(header.records) } else { 0 };
+        let len = BLOCK_HEADER_LEN + header.stored_len as usize;
         self.want(len)?;
-        let Some(stored) = self.buffer.get(self.at + CHUNK_HEADER_LEN..self.at + len) else {
-            return Ok(Err(("the file ends inside the chunk".to_owned(), records)));
+        let Some(stored) = self.buffer.get(self.at + BLOCK_HEADER_LEN..self.at + len) else {
+            return Ok(Err(("the file ends inside the block".to_owned(), records)));
         };
-        let chunk = Chunk::unpack(header, self.offset + self.at as u64, stored, &self.limits);
-        if chunk.is_ok() {
+        let block = Block::new(header, self.offset + self.at as u64, stored);
+        if block.is_ok() {
             self.at += len;
-            self.sealed |= header.kind == ChunkType::Summary;
+            self.sealed |= header.kind == BlockType::Summary;
         }
-        Ok(chunk.map_err(|what| (what, records)))
+        Ok(block.map_err(|what| (what, records)))
     }
 
-    /// Steps to where the next chunk may start.
+    /// Steps to where the next block may start.
     fn skip(&mut self, what: String, records: u64) {
         let from = self.offset + self.at as u64;
         let hole = self.hole.get_or_insert(Hole { offset: from, len: 0, records: 0, what });
@@ -153,10 +153,10 @@ mod tests {
     use super::*;
     use crate::model::TraceTime;
 
-    fn chunk(body: &[u8]) -> Vec<u8> {
+    fn block(body: &[u8]) -> Vec<u8> {
         let stored = zstd::bulk::compress(body, 3).unwrap();
-        let header = ChunkHeader {
-            kind: ChunkType::Data,
+        let header = BlockHeader {
+            kind: BlockType::Data,
             stored_len: stored.len() as u32,
             decompressed_len: body.len() as u32,
             records: 5,
@@ -168,20 +168,20 @@ mod tests {
         [header.encode().as_slice(), &stored].concat()
     }
 
-    /// Stretches as (is a chunk, bytes, records of a hole).
+    /// Stretches as (is a block, bytes, records of a hole).
     fn stretches(bytes: &[u8]) -> Vec<(bool, u64, u64)> {
         let mut salvage = Salvage::after_magic(bytes, Limits::default());
         std::iter::from_fn(|| salvage.next_stretch().unwrap())
             .map(|stretch| match stretch {
-                Stretch::Chunk(chunk) => (true, 64 + u64::from(chunk.header.stored_len), 0),
+                Stretch::Block(block) => (true, 64 + u64::from(block.header.stored_len), 0),
                 Stretch::Hole(hole) => (false, hole.len, hole.records),
             })
             .collect()
     }
 
     #[test]
-    fn whole_chunks_are_found_between_rubbish() {
-        let (good, mut bad) = (chunk(b"abc"), chunk(b"def"));
+    fn whole_blocks_are_found_between_rubbish() {
+        let (good, mut bad) = (block(b"abc"), block(b"def"));
         bad[70] ^= 1;
         let len = good.len() as u64;
         let rubbish = vec![7_u8; 200_000];
@@ -199,7 +199,7 @@ mod tests {
 
     #[test]
     fn every_byte_is_in_some_stretch() {
-        let bytes = [&[1_u8; 10][..], &chunk(b"abc"), &SYNC, &[2; 63], &chunk(b"x"), &SYNC[..9]].concat();
+        let bytes = [&[1_u8; 10][..], &block(b"abc"), &SYNC, &[2; 63], &block(b"x"), &SYNC[..9]].concat();
         assert_eq!(stretches(&bytes).iter().map(|(_, len, _)| len).sum::<u64>(), bytes.len() as u64);
         assert_eq!(stretches(&[]), []);
     }

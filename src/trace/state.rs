@@ -1,14 +1,11 @@
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use serde_json::Value;
-
-use crate::model::{ObjectEvent, ObjectKey, Record, Synced, TraceTime, Verb};
+use crate::model::{Json, ObjectEvent, ObjectKey, Record, Synced, Text, TraceTime, Verb};
 
 /// The objects that exist at some time of a trace. Memory follows the number of live objects.
 #[derive(Debug, Clone, Default)]
 pub struct State {
-    objects: BTreeMap<ObjectKey, Arc<Value>>,
+    objects: BTreeMap<ObjectKey, Json>,
     synced: BTreeMap<String, String>,
 }
 
@@ -24,14 +21,15 @@ impl State {
     }
 
     /// The objects, by kind, namespace and name.
-    pub fn objects(&self) -> impl Iterator<Item = (&ObjectKey, &Arc<Value>)> {
+    pub fn objects(&self) -> impl Iterator<Item = (&ObjectKey, &Json)> {
         self.objects.iter()
     }
 
     /// The state as the start of a recording: an `initial` event for each object, then what was synced.
     pub fn into_records(self, at: TraceTime) -> impl Iterator<Item = Record> {
-        let text =
-            |object: &Value, field: &str| object["metadata"][field].as_str().unwrap_or_default().to_owned();
+        let text = |object: &Json, field: &str| -> Text {
+            object["metadata"][field].as_text().cloned().unwrap_or_default()
+        };
         let objects = self.objects.into_iter().map(move |(key, object)| {
             let (uid, rv) = (text(&object, "uid"), text(&object, "resourceVersion"));
             Record::Object(ObjectEvent { at, verb: Verb::Initial, key, uid, rv, inferred: false, object })

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::ChunkHeader;
+use super::{BLOCK_HEADER_LEN, BlockHeader, BlockType};
 use crate::model::{Record, TraceTime};
 
 /// What is in a sealed reel. Derived data: a reader works without it.
@@ -23,18 +23,18 @@ pub struct Summary {
     pub chunks: Vec<ChunkEntry>,
 }
 
-/// One data chunk.
+/// One chunk of data: a block of type data and those that go on with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChunkEntry {
-    /// Byte offset of its header.
+    /// Byte offset of its first block.
     pub offset: u64,
-    /// Bytes of header and body.
+    /// Bytes of all its blocks.
     pub len: u64,
     /// Records.
     pub records: u32,
-    /// Time of its first record.
+    /// Least time of its records.
     pub first: TraceTime,
-    /// Time of its last record.
+    /// Greatest time of its records.
     pub last: TraceTime,
 }
 
@@ -50,11 +50,11 @@ impl Summary {
             Record::Object(event) => {
                 // Nearly always both are known: no text is copied.
                 let counted =
-                    self.events.get_mut(&event.key.kind).and_then(|v| v.get_mut(event.verb.as_str()));
+                    self.events.get_mut(event.key.kind.as_str()).and_then(|v| v.get_mut(event.verb.as_str()));
                 if let Some(count) = counted {
                     *count += 1;
                 } else {
-                    let verbs = self.events.entry(event.key.kind.clone()).or_default();
+                    let verbs = self.events.entry(event.key.kind.to_string()).or_default();
                     verbs.insert(event.verb.as_str().to_owned(), 1);
                 }
             }
@@ -68,13 +68,23 @@ impl Summary {
         self.chunks.iter().all(|chunk| chunk.offset.checked_add(chunk.len).is_some_and(|end| end <= file_len))
     }
 
-    pub(super) fn add_chunk(&mut self, offset: u64, len: u64, header: &ChunkHeader) {
-        self.chunks.push(ChunkEntry {
-            offset,
-            len,
-            records: header.records,
-            first: header.first,
-            last: header.last,
-        });
+    /// Takes note of a block of data that starts at `offset`; one that goes on belongs to the last chunk.
+    pub(super) fn add_block(&mut self, offset: u64, header: &BlockHeader) {
+        let len = (BLOCK_HEADER_LEN as u64) + u64::from(header.stored_len);
+        match self.chunks.last_mut().filter(|_| header.kind == BlockType::More) {
+            Some(chunk) => {
+                chunk.len += len;
+                chunk.records = chunk.records.saturating_add(header.records);
+                chunk.first = chunk.first.min(header.first);
+                chunk.last = chunk.last.max(header.last);
+            }
+            None => self.chunks.push(ChunkEntry {
+                offset,
+                len,
+                records: header.records,
+                first: header.first,
+                last: header.last,
+            }),
+        }
     }
 }

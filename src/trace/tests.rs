@@ -14,7 +14,10 @@ fn pod(n: u64) -> Record {
     Record::Object(ObjectEvent::new(TraceTime::from_millis(n * 400), Verb::Added, object).unwrap())
 }
 
-/// Twelve records over 4.4 s, so several chunks.
+/// The last record of the first chunk of the sample.
+const SECOND_CHUNK: TraceTime = TraceTime::from_millis(2_000);
+
+/// Twelve records over 4.4 s, so several blocks.
 fn sample() -> Vec<Record> {
     (0..11)
         .map(pod)
@@ -29,11 +32,14 @@ fn write(dir: &TempDir, records: &[Record], seal: bool) -> PathBuf {
         ReelWriter::create(&path, &header, WriteOptions { overwrite: true, ..Default::default() }).unwrap();
     for record in records {
         writer.push(record).unwrap();
+        if record.at() == SECOND_CHUNK {
+            writer.close_chunk().unwrap();
+        }
     }
     if seal {
         writer.seal().unwrap();
     } else {
-        writer.close_chunk().unwrap();
+        writer.flush().unwrap();
     }
     path
 }
@@ -63,7 +69,7 @@ fn a_sealed_reel_reads_back_whole_with_its_summary() {
     let Some(Ending::Sealed(summary)) = reader.ending() else { panic!("not sealed") };
     assert_eq!(summary.records, 12);
     assert_eq!(summary.events["Pod"]["added"], 11);
-    assert!(summary.chunks.len() >= 4, "a chunk a second: {:?}", summary.chunks);
+    assert_eq!(summary.chunks.iter().map(|chunk| chunk.records).collect::<Vec<_>>(), [6, 6]);
 }
 
 #[test]
@@ -112,22 +118,39 @@ fn with_any_byte_flipped_nothing_is_invented() {
 }
 
 #[test]
-fn recover_keeps_every_whole_chunk_and_marks_the_hole() {
+fn recover_keeps_all_but_the_rest_of_the_hurt_chunk_and_marks_the_hole() {
     let dir = TempDir::new().unwrap();
     let path = write(&dir, &sample(), true);
     let mut bytes = std::fs::read(&path).unwrap();
     let Ok((_, Ok(Ending::Sealed(summary)))) = read(&bytes) else { panic!("not sealed") };
-    let hurt = summary.chunks[1];
-    bytes[hurt.offset as usize + CHUNK_HEADER_LEN + 3] ^= 0xff;
+    let (hurt, next) = (summary.chunks[0], summary.chunks[1]);
+    let second_block = bytes[..next.offset as usize].windows(16).rposition(|w| w == format::SYNC).unwrap();
+    bytes[second_block + BLOCK_HEADER_LEN + 3] ^= 0xff;
     std::fs::write(&path, &bytes).unwrap();
     let out = dir.path().join("out.reel");
     let found = recover(&path, &out, WriteOptions::default()).unwrap();
     assert!(found.is_lossy());
-    assert_eq!(found.chunks as usize, summary.chunks.len() - 1);
     let (records, ending) = read(&std::fs::read(&out).unwrap()).unwrap();
     assert!(matches!(ending, Ok(Ending::Sealed(_))));
     let gaps = records.iter().filter(|r| matches!(r, Record::Gap(_))).count();
-    assert_eq!((gaps, records.len() - gaps), (1, 12 - hurt.records as usize));
+    let lost = 12 - (records.len() - gaps);
+    assert_eq!((gaps, lost as u64, found.lost_events["Pod"]), (1, found.lost_records, found.lost_records));
+    assert!((1..hurt.records as usize).contains(&lost), "{lost} lost");
+}
+
+#[test]
+fn a_block_without_the_start_of_its_chunk_is_refused_and_the_next_chunk_is_not() {
+    let dir = TempDir::new().unwrap();
+    let path = write(&dir, &sample(), true);
+    let mut bytes = std::fs::read(&path).unwrap();
+    let Ok((_, Ok(Ending::Sealed(summary)))) = read(&bytes) else { panic!("not sealed") };
+    bytes[summary.chunks[0].offset as usize + BLOCK_HEADER_LEN + 3] ^= 0xff;
+    std::fs::write(&path, &bytes).unwrap();
+    let found = recover(&path, &dir.path().join("out.reel"), WriteOptions::default()).unwrap();
+    assert_eq!(found.lost_events["Pod"], 6);
+    let checked = check(&path).unwrap();
+    assert!(checked.problems.iter().any(|(_, what)| what.contains("whose start is lost")), "{checked:?}");
+    assert_eq!(checked.summary.events["Pod"]["added"], 5);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::{CHUNK_SPAN, Header, ReelWriter, Summary, TraceError, WriteOptions};
+use super::{FLUSH_SPAN, Header, ReelWriter, Summary, TraceError, WriteOptions};
 use crate::model::{Gap, GapReason, Record, TraceTime};
 
 /// Records that wait for the disk at most; one more is dropped and counted as a gap.
@@ -14,7 +14,7 @@ const QUEUE: usize = 1 << 14;
 /// Of these, those that make [`Sink::has_room`] say no: whole objects are large, and others need room too.
 const ROOM: u64 = 1 << 11;
 
-/// How often an idle writer looks whether its chunk is old enough to be closed.
+/// How often an idle writer looks whether its block is old enough to be written.
 const TICK: Duration = Duration::from_millis(100);
 
 enum Message {
@@ -154,8 +154,8 @@ fn write_until_sealed(
                 shared.records.fetch_add(1, Ordering::Relaxed);
                 note_overflow(&mut writer, shared, from, last).and_then(|()| writer.push(&record))
             }
-            // The oldest record has waited for what the chunk spans and since.
-            None if writer.pending_span() + idle >= CHUNK_SPAN => writer.close_chunk(),
+            // The oldest record has waited for what the block spans and since.
+            None if writer.pending_span() + idle >= FLUSH_SPAN => writer.flush(),
             None => Ok(()),
         };
         shared.bytes.store(writer.len(), Ordering::Relaxed);

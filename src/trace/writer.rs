@@ -5,16 +5,21 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::codec::BodyWriter;
-use super::format::{ChunkHeader, ChunkType, MAGIC, encode_footer};
+use super::format::{BlockHeader, BlockType, MAGIC, encode_footer};
 use super::header::DELTA;
-use super::{CHUNK_HEADER_LEN, Detail, Header, Summary, TraceError, codec, lifecycle};
+use super::squeeze::Packer;
+use super::{BLOCK_HEADER_LEN, ChunkEntry, Detail, Header, Summary, TraceError, codec, lifecycle};
 use crate::model::{Record, TraceTime};
 
 /// A chunk is closed once its records reach this many bytes before compression.
 pub const CHUNK_BYTES: usize = 1 << 20;
 
-/// A chunk is closed once its records span this much time: a crash loses at most this.
-pub const CHUNK_SPAN: Duration = Duration::from_secs(1);
+/// A chunk is closed once its records span this much time: damage costs at most this, and so much is read in vain
+/// to get to a time.
+pub const CHUNK_SPAN: Duration = Duration::from_secs(60);
+
+/// A block of a chunk is written once its records span this much time: a crash loses at most this.
+pub const FLUSH_SPAN: Duration = Duration::from_secs(1);
 
 /// How to write.
 #[derive(Debug, Clone, Copy)]
@@ -62,21 +67,42 @@ impl Output {
     }
 }
 
-/// Writes one reel. A chunk reaches the disk (`fdatasync`) before the next one starts; after a failed write
+/// Writes one reel. A block reaches the disk (`fdatasync`) before the next one starts; after a failed write
 /// every later call fails too, so that nothing half-written is continued.
 #[derive(Debug)]
 pub struct ReelWriter {
     path: PathBuf,
     output: Output,
     options: WriteOptions,
+    packer: Packer,
     offset: u64,
     sequence: u64,
     body: BodyWriter,
+    /// The records that are in `body`.
+    pending: Span,
+    /// The blocks of the current chunk that are written.
+    chunk: Option<ChunkEntry>,
+    /// Bytes of those blocks before compression.
+    chunk_bytes: usize,
+    summary: Summary,
+    failed: bool,
+}
+
+/// How many records, and the time that they span.
+#[derive(Debug, Clone, Copy, Default)]
+struct Span {
     records: u32,
     first: TraceTime,
     last: TraceTime,
-    summary: Summary,
-    failed: bool,
+}
+
+impl Span {
+    fn add(&mut self, at: TraceTime) {
+        // Records of several sources may be slightly out of order; the span covers them all.
+        self.first = if self.records == 0 { at } else { self.first.min(at) };
+        self.last = self.last.max(at);
+        self.records += 1;
+    }
 }
 
 impl ReelWriter {
@@ -107,16 +133,22 @@ impl ReelWriter {
         header: &Header,
         options: WriteOptions,
     ) -> Result<ReelWriter, TraceError> {
+        let packer = Packer::new(options.level).map_err(|source| TraceError::Io {
+            path: path.to_owned(),
+            doing: "set up compression for",
+            source,
+        })?;
         let mut writer = ReelWriter {
             path: path.to_owned(),
             output,
             options,
+            packer,
             offset: 0,
             sequence: 0,
             body: BodyWriter::default(),
-            records: 0,
-            first: TraceTime::ZERO,
-            last: TraceTime::ZERO,
+            pending: Span::default(),
+            chunk: None,
+            chunk_bytes: 0,
             summary: Summary::default(),
             failed: false,
         };
@@ -126,17 +158,20 @@ impl ReelWriter {
             header.requires.push(DELTA.to_owned());
         }
         let map = codec::named(&header)?;
-        writer.write_chunk(ChunkType::Header, &map, 1)?;
+        writer.write_alone(BlockType::Header, &map, Span { records: 1, ..Span::default() })?;
         Ok(writer)
     }
 
-    /// Adds a record; closes the chunk when it is full or spans a second.
+    /// Adds a record; writes the block when it spans a second, and closes the chunk when it is full.
     ///
     /// # Errors
-    /// [`TraceError::Io`] when the chunk could not be written, now or at an earlier call.
+    /// [`TraceError::Io`] when a block could not be written, now or at an earlier call.
     pub fn push(&mut self, record: &Record) -> Result<(), TraceError> {
         let at = record.at();
-        if self.records > 0 && at.since(self.first) >= CHUNK_SPAN {
+        if self.pending.records > 0 && at.since(self.pending.first) >= FLUSH_SPAN {
+            self.flush()?;
+        }
+        if self.chunk.is_some_and(|chunk| at.since(chunk.first) >= CHUNK_SPAN) {
             self.close_chunk()?;
         }
         match record {
@@ -145,16 +180,9 @@ impl ReelWriter {
             }
             _ => self.body.push(record)?,
         }
-        if self.records == 0 {
-            self.first = at;
-            self.last = at;
-        }
-        // Records of several sources may be slightly out of order; the chunk covers them all.
-        self.first = self.first.min(at);
-        self.last = self.last.max(at);
-        self.records += 1;
+        self.pending.add(at);
         self.summary.count(record);
-        if self.body.bytes().len() >= CHUNK_BYTES || self.body.is_full() {
+        if self.chunk_bytes + self.body.bytes().len() >= CHUNK_BYTES || self.body.is_full() {
             self.close_chunk()
         } else {
             Ok(())
@@ -165,17 +193,44 @@ impl ReelWriter {
     ///
     /// # Errors
     /// [`TraceError::Io`].
-    pub fn close_chunk(&mut self) -> Result<(), TraceError> {
-        if self.records == 0 {
+    pub fn flush(&mut self) -> Result<(), TraceError> {
+        if self.pending.records == 0 {
             return Ok(());
         }
-        let body = std::mem::take(&mut self.body);
-        let offset = self.offset;
-        let header = self.write_chunk(ChunkType::Data, body.bytes(), self.records)?;
-        self.summary.add_chunk(offset, self.offset - offset, &header);
-        self.body = body;
+        let io = |path: &Path, source| TraceError::Io { path: path.to_owned(), doing: "compress", source };
+        let kind = if self.chunk.is_some() { BlockType::More } else { BlockType::Data };
+        if kind == BlockType::Data {
+            self.packer.start().map_err(|e| io(&self.path, e))?;
+        }
+        let stored = self.packer.block(self.body.bytes()).map_err(|e| io(&self.path, e))?;
+        let (offset, size) = (self.offset, self.body.bytes().len());
+        let span = std::mem::take(&mut self.pending);
+        self.write_block(kind, &stored, size, span)?;
+        self.chunk_bytes += size;
+        self.body.next_block();
+        let len = self.offset - offset;
+        self.chunk = Some(match self.chunk {
+            Some(chunk) => ChunkEntry {
+                len: chunk.len + len,
+                records: chunk.records + span.records,
+                first: chunk.first.min(span.first),
+                last: chunk.last.max(span.last),
+                ..chunk
+            },
+            None => ChunkEntry { offset, len, records: span.records, first: span.first, last: span.last },
+        });
+        Ok(())
+    }
+
+    /// Writes what is pending; the next record starts a chunk, which decodes without this one.
+    ///
+    /// # Errors
+    /// [`TraceError::Io`].
+    pub fn close_chunk(&mut self) -> Result<(), TraceError> {
+        self.flush()?;
+        self.summary.chunks.extend(self.chunk.take());
+        self.chunk_bytes = 0;
         self.body.reset();
-        self.records = 0;
         Ok(())
     }
 
@@ -187,9 +242,8 @@ impl ReelWriter {
         self.close_chunk()?;
         let summary_offset = self.offset;
         let map = codec::named(&self.summary)?;
-        self.first = self.summary.first;
-        self.last = self.summary.last;
-        self.write_chunk(ChunkType::Summary, &map, 1)?;
+        let span = Span { records: 1, first: self.summary.first, last: self.summary.last };
+        self.write_alone(BlockType::Summary, &map, span)?;
         self.write_all(&encode_footer(summary_offset))?;
         self.sync()?;
         Ok(self.summary)
@@ -197,7 +251,7 @@ impl ReelWriter {
 
     /// How much time the records that are not yet on the disk span.
     pub(super) fn pending_span(&self) -> Duration {
-        if self.records == 0 { Duration::ZERO } else { self.last.since(self.first) }
+        self.pending.last.since(self.pending.first)
     }
 
     /// Bytes in the file so far.
@@ -210,25 +264,36 @@ impl ReelWriter {
         self.offset == 0
     }
 
-    fn write_chunk(&mut self, kind: ChunkType, body: &[u8], records: u32) -> Result<ChunkHeader, TraceError> {
+    /// Writes a block that is a frame of its own.
+    fn write_alone(&mut self, kind: BlockType, body: &[u8], span: Span) -> Result<(), TraceError> {
         let stored = zstd::bulk::compress(body, self.options.level).map_err(|e| self.io("compress", e))?;
-        let header = ChunkHeader {
+        self.write_block(kind, &stored, body.len(), span)
+    }
+
+    fn write_block(
+        &mut self,
+        kind: BlockType,
+        stored: &[u8],
+        size: usize,
+        span: Span,
+    ) -> Result<(), TraceError> {
+        let header = BlockHeader {
             kind,
             stored_len: length(stored.len())?,
-            decompressed_len: length(body.len())?,
-            records,
+            decompressed_len: length(size)?,
+            records: span.records,
             sequence: self.sequence,
-            first: self.first,
-            last: self.last,
-            body_crc: crc32c::crc32c(&stored),
+            first: span.first,
+            last: span.last,
+            body_crc: crc32c::crc32c(stored),
         };
-        let mut bytes = Vec::with_capacity(CHUNK_HEADER_LEN + stored.len());
+        let mut bytes = Vec::with_capacity(BLOCK_HEADER_LEN + stored.len());
         bytes.extend_from_slice(&header.encode());
-        bytes.extend_from_slice(&stored);
+        bytes.extend_from_slice(stored);
         self.write_all(&bytes)?;
         self.sync()?;
         self.sequence += 1;
-        Ok(header)
+        Ok(())
     }
 
     fn write_all(&mut self, bytes: &[u8]) -> Result<(), TraceError> {
@@ -274,5 +339,5 @@ fn open_new(path: &Path, overwrite: bool) -> Result<File, TraceError> {
 }
 
 fn length(len: usize) -> Result<u32, TraceError> {
-    u32::try_from(len).map_err(|_| TraceError::Encode(format!("a chunk of {len} bytes is over 4 GiB")))
+    u32::try_from(len).map_err(|_| TraceError::Encode(format!("a block of {len} bytes is over 4 GiB")))
 }

@@ -4,13 +4,12 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::Path;
 
 use kubereel::k8s::{Request, send};
-use kubereel::model::{Gap, Kind, ObjectKey, Record, TraceTime, Verb};
+use kubereel::model::{Gap, Json, Kind, ObjectKey, Record, TraceTime, Verb};
 use kubereel::trace::Reader;
-use serde_json::Value;
 
 use crate::shake::Taken;
 
-type Objects = BTreeMap<ObjectKey, Value>;
+type Objects = BTreeMap<ObjectKey, Json>;
 
 /// The objects of a kind at one version, as the API server lists them.
 pub struct Listed {
@@ -20,8 +19,9 @@ pub struct Listed {
 }
 
 /// What a recorder leaves out.
-fn comparable(mut object: Value) -> Value {
-    if let Some(metadata) = object["metadata"].as_object_mut() {
+fn comparable(mut object: Json) -> Json {
+    let metadata = object.as_object_mut().and_then(|fields| fields.get_mut("metadata"));
+    if let Some(metadata) = metadata.and_then(Json::as_object_mut) {
         metadata.remove("managedFields");
     }
     object
@@ -34,13 +34,9 @@ fn number(text: &str) -> u64 {
 impl Listed {
     /// Asks for them.
     pub async fn now(client: &kube::Client, kind: &Kind) -> anyhow::Result<Listed> {
-        let mut list = send(client, &Request::get(kind.path())).await?.body;
+        let list = send(client, &Request::get(kind.path())).await?.body;
         let version = number(list["metadata"]["resourceVersion"].as_str().unwrap_or_default());
-        let items = match list["items"].take() {
-            Value::Array(items) => items,
-            _ => Vec::new(),
-        };
-        let items = items.into_iter().map(|item| comparable(kind.typed(item)));
+        let items = list["items"].items().iter().map(|item| comparable(kind.typed(item.clone())));
         let objects = items.filter_map(|item| Some((ObjectKey::of(&item)?, item))).collect();
         Ok(Listed { kind: kind.clone(), version, objects })
     }
@@ -70,7 +66,7 @@ impl Listed {
             if event.verb == Verb::Deleted {
                 objects.remove(&event.key);
             } else {
-                objects.insert(event.key, comparable(Value::clone(&event.object)));
+                objects.insert(event.key, comparable(event.object));
             }
         }
         Ok(objects)
@@ -96,7 +92,9 @@ impl Marks {
         let mut marks = Marks { gaps: Vec::new(), notes: Vec::new(), started, events: HashSet::new() };
         for record in reader {
             match record? {
-                Record::Object(event) => drop(marks.events.replace((event.key.kind, event.rv))),
+                Record::Object(event) => {
+                    drop(marks.events.replace((event.key.kind.to_string(), event.rv.to_string())))
+                }
                 Record::Gap(gap) => marks.gaps.push(gap),
                 Record::Note(note) => marks.notes.push(note.text),
                 _ => {}

@@ -1,10 +1,11 @@
 //! Seeded random changes of a cluster through its API: pods, nodes, services, namespaces and priority classes are made,
 //! changed and deleted.
+#![allow(dead_code, reason = "each program uses its own part")]
 
 use kubereel::k8s::{PatchType, Reply, Request, send};
-use kubereel::model::{CONTEXT_KINDS, Kind, NODE, ObjectKey, POD};
+use kubereel::model::{CONTEXT_KINDS, Json, Kind, NODE, ObjectKey, POD};
 use kubereel::pace::{Clock, SystemClock};
-use serde_json::{Value, json};
+use serde_json::json;
 
 /// `SplitMix64` (Steele, Lea, Flood 2014).
 struct Draw(u64);
@@ -134,11 +135,10 @@ impl Shaker {
         (count > 0).then(|| self.there[self.draw.below(count) as usize].clone())
     }
 
-    fn object(&mut self, kind: &Kind) -> (ObjectKey, Value) {
+    fn object(&mut self, kind: &Kind) -> (ObjectKey, Json) {
         self.made += 1;
         let name = format!("s{}-{}", self.seed, self.made);
-        let mut object =
-            kind.typed(json!({"metadata": {"name": name, "labels": {"made": self.made.to_string()}}}));
+        let mut object = json!({"metadata": {"name": name, "labels": {"made": self.made.to_string()}}});
         if kind.namespaced {
             object["metadata"]["namespace"] = "default".into();
         }
@@ -158,6 +158,7 @@ impl Shaker {
             "PriorityClass" => object["value"] = self.draw.below(1000).into(),
             _ => {}
         }
+        let object = kind.typed(object.into());
         (ObjectKey::of(&object).expect("it has a name"), object)
     }
 }

@@ -43,8 +43,8 @@ impl Feed {
         let models: Vec<_> = models.by_ref().take(count.min(400)).collect();
         let pod = |number: usize| {
             let (event, object) = &models[number % models.len()];
-            let copy = object.replace(&event.key.name, &format!("{}-{number}", event.key.name));
-            copy.replace(&event.uid, &format!("{}{number:08}", &event.uid[8..]))
+            let copy = object.replace(event.key.name.as_str(), &format!("{}-{number}", event.key.name));
+            copy.replace(event.uid.as_str(), &format!("{}{number:08}", &event.uid[8..]))
         };
         Feed { pods: (0..count).map(pod).collect(), events: Vec::new() }
     }

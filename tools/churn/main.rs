@@ -139,13 +139,13 @@ async fn produce(cluster: &Cluster, args: &Args) -> anyhow::Result<Summary> {
     let machines = nodes::first(args.nodes);
     let stage = Arc::new(Stage::set(&target.client, clock.clone()));
     for object in base::context() {
-        stage.create(&object).await?;
+        stage.create(&object.into()).await?;
     }
     for machine in &machines {
         stage.join(machine).await?;
     }
     for object in base::workloads(args.nodes) {
-        stage.create(&object).await?;
+        stage.create(&object.into()).await?;
     }
     settle(&stage).await?;
 

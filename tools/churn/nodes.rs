@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use kubereel::hollow::NodeShape;
-use serde_json::{Value, json};
+use kubereel::model::Json;
+use serde_json::json;
 
 const ZONES: [&str; 3] = ["zone-a", "zone-b", "zone-c"];
 
@@ -46,7 +47,7 @@ impl Machine {
     }
 
     /// The object as a kubelet would know it.
-    pub fn object(&self) -> Value {
+    pub fn object(&self) -> Json {
         let (cpu, memory) = match self.class {
             Class::Small => ("8", "32Gi"),
             Class::Large | Class::Gpu => ("16", "64Gi"),
@@ -68,11 +69,13 @@ impl Machine {
         ];
         let shape = NodeShape { name: self.name(), labels: labels.map(quantity).into(), taints, resources };
         let mut object = shape.to_object();
-        object["spec"]["podCIDR"] = format!("10.244.{}.0/24", self.number % 256).into();
-        object["status"]["addresses"] = json!([
+        let cidr = format!("10.244.{}.0/24", self.number % 256);
+        object.set(&["spec", "podCIDR"], cidr.as_str().into());
+        let addresses = json!([
             {"type": "InternalIP", "address": format!("10.255.0.{}", self.number % 256)},
             {"type": "Hostname", "address": self.name()},
         ]);
+        object.set(&["status", "addresses"], addresses.into());
         object
     }
 }

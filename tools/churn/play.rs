@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use kubereel::k8s::{PatchType, Request, send};
-use kubereel::model::{NODE, TraceTime};
+use kubereel::model::{Json, NODE, TraceTime};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
@@ -82,9 +82,9 @@ async fn set_taint(stage: &Stage, node: &str, taint: &Value, on: bool) -> anyhow
     let key = key(&NODE, None, node);
     for _ in 0..ROUNDS {
         let current = stage.send(&Request::get(format!("{}/{node}", NODE.path()))).await?.body;
-        let mut taints = current["spec"]["taints"].as_array().cloned().unwrap_or_default();
+        let mut taints = current["spec"]["taints"].items().to_vec();
         taints.retain(|t| t["key"] != taint["key"]);
-        taints.extend(on.then(|| taint.clone()));
+        taints.extend(on.then(|| Json::from(taint)));
         let version = &current["metadata"]["resourceVersion"];
         let patch = json!({"metadata": {"resourceVersion": version}, "spec": {"taints": taints}});
         match send(&stage.client, &Request::patch(&NODE, &key, None, PatchType::Merge, &patch)).await {
@@ -99,7 +99,7 @@ async fn set_taint(stage: &Stage, node: &str, taint: &Value, on: bool) -> anyhow
 async fn drain(stage: &Stage, node: &str, remove: bool) -> anyhow::Result<()> {
     for _ in 0..ROUNDS {
         let pods = stage.pods_on(node).await?;
-        let left: Vec<&Value> = pods.iter().filter(|pod| is_evictable(pod)).collect();
+        let left: Vec<&Json> = pods.iter().filter(|pod| is_evictable(pod)).collect();
         if left.is_empty() {
             tracing::info!("{node} is drained");
             break;
@@ -116,13 +116,13 @@ async fn drain(stage: &Stage, node: &str, remove: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn is_evictable(pod: &Value) -> bool {
-    let owners = pod["metadata"]["ownerReferences"].as_array().map_or(&[][..], Vec::as_slice);
+fn is_evictable(pod: &Json) -> bool {
+    let owners = pod["metadata"]["ownerReferences"].items();
     let over = matches!(pod["status"]["phase"].as_str(), Some("Succeeded" | "Failed"));
     !over && !owners.iter().any(|owner| owner["kind"] == "DaemonSet")
 }
 
-async fn evict(stage: &Stage, pod: &Value) -> anyhow::Result<()> {
+async fn evict(stage: &Stage, pod: &Json) -> anyhow::Result<()> {
     let key = pod_key(pod);
     let (namespace, name) = (key.namespace.as_deref().unwrap_or_default(), &key.name);
     let eviction = json!({"apiVersion": "policy/v1", "kind": "Eviction",

@@ -57,7 +57,7 @@ impl Script {
     /// Roll-outs and other numbers of replicas.
     fn deployments(&mut self) {
         let reindex = Template::new("reindex", "1500m", "2Gi").priority("low").starts_after(400);
-        self.at(0.03, Step::Create(reindex.deployment("batch", self.sized(30))));
+        self.at(0.03, Step::Create(reindex.deployment("batch", self.sized(30)).into()));
         self.at(0.08, Step::roll_out("Deployment", "shop", "frontend", 2));
         self.at(0.17, Step::scale("Deployment", "shop", "search", self.sized(9)));
         self.at(0.19, Step::scale("Deployment", "shop", "cart", self.sized(14)));
@@ -73,7 +73,7 @@ impl Script {
     /// Jobs of many sizes, one in five failing, and one that comes every minute.
     fn batch_jobs(&mut self) {
         let report = Template::new("report", "300m", "512Mi").starts_after(200).runs(9, 0);
-        self.at(0.0, Step::Create(report.cron_job("ops", self.sized(4))));
+        self.at(0.0, Step::Create(report.cron_job("ops", self.sized(4)).into()));
         let step = JOB_EVERY / self.length.as_secs_f64().max(JOB_EVERY);
         let mut part = 0.01;
         for number in 1.. {
@@ -81,7 +81,7 @@ impl Script {
                 break;
             }
             let job = self.batch_job(number);
-            self.at(part, Step::Create(job));
+            self.at(part, Step::Create(job.into()));
             part += step;
         }
     }
@@ -110,21 +110,21 @@ impl Script {
             let run = self.rng.between(18, 35);
             let train = Template::new(&format!("train-{}", number + 1), "2", "8Gi").gpus(each);
             let pods = self.sized(pods);
-            self.at(part, Step::Create(train.starts_after(1500).runs(run, 0).job("ml", pods, pods)));
+            self.at(part, Step::Create(train.starts_after(1500).runs(run, 0).job("ml", pods, pods).into()));
         }
         let whole = Template::new("finetune", "8", "24Gi").gpus(4).starts_after(1500).runs(25, 0);
-        self.at(0.20, Step::Create(whole.job("ml", self.sized(3), self.sized(3))));
+        self.at(0.20, Step::Create(whole.job("ml", self.sized(3), self.sized(3)).into()));
     }
 
     /// Pods that wait: for a label that no node has yet, and for a gate.
     fn held_back(&mut self) {
         let notebook =
             Template::new("notebook", "500m", "1Gi").on("churn.example/disk", "fast").starts_after(300);
-        self.at(0.10, Step::Create(notebook.deployment("ml", self.sized(6))));
+        self.at(0.10, Step::Create(notebook.deployment("ml", self.sized(6)).into()));
         for number in 1..=self.sized(6) {
             let name = format!("import-{number}");
             let import = Template::new("import", "500m", "1Gi").starts_after(300).runs(30, 0);
-            self.at(0.12, Step::Create(import.gated_pod("data", &name)));
+            self.at(0.12, Step::Create(import.gated_pod("data", &name).into()));
             let lifted = 0.2 + self.rng.unit() * 0.3;
             self.at(lifted, Step::ungate("data", &name));
         }
@@ -134,11 +134,11 @@ impl Script {
     fn urgent(&mut self) {
         let flash = Template::new("flash-sale", "2500m", "4Gi").priority("high").starts_after(500);
         let flash = flash.spread("topology.kubernetes.io/zone", 2, false);
-        self.at(0.29, Step::Create(flash.deployment("shop", self.sized(22))));
+        self.at(0.29, Step::Create(flash.deployment("shop", self.sized(22)).into()));
         self.at(0.52, Step::scale("Deployment", "shop", "flash-sale", self.sized(8)));
         self.at(0.64, Step::delete("Deployment", "shop", "flash-sale"));
         let fraud = Template::new("fraud-check", "2", "4Gi").priority("high").starts_after(300).runs(20, 0);
-        self.at(0.77, Step::Create(fraud.job("pay", self.sized(24), self.sized(24))));
+        self.at(0.77, Step::Create(fraud.job("pay", self.sized(24), self.sized(24)).into()));
     }
 
     /// Nodes that come, go, fall silent, are drained, labelled and tainted.

@@ -9,10 +9,9 @@ use kubereel::hollow::{
     Driver, Fleet, HollowRequest, Leases, PodBehaviour, annotated_behaviour, registration,
 };
 use kubereel::k8s::{Answer, Reply, Request, Step as Seen, Submitter, WatchLimits, Watcher, send};
-use kubereel::model::{Kind, NODE, ObjectEvent, ObjectKey, POD, TraceTime, Verb};
+use kubereel::model::{Json, Kind, NODE, ObjectEvent, ObjectKey, POD, TraceTime, Verb};
 use kubereel::pace::Clock;
 use kubereel::replay::OWNER_ANNOTATION;
-use serde_json::Value;
 use tokio::task::JoinHandle;
 
 use crate::nodes::Machine;
@@ -91,7 +90,7 @@ impl Stage {
     }
 
     /// Posts an object of any kind that the scenario knows.
-    pub async fn create(&self, object: &Value) -> anyhow::Result<Reply> {
+    pub async fn create(&self, object: &Json) -> anyhow::Result<Reply> {
         let kind = object["kind"].as_str().and_then(crate::kinds::named);
         let kind: Kind = kind.with_context(|| format!("no kind of the scenario: {}", object["kind"]))?;
         self.send(&Request::create(&kind, object)).await
@@ -103,17 +102,14 @@ impl Stage {
     }
 
     /// The pods that are bound to a node.
-    pub async fn pods_on(&self, node: &str) -> anyhow::Result<Vec<Value>> {
+    pub async fn pods_on(&self, node: &str) -> anyhow::Result<Vec<Json>> {
         self.list(&format!("{}?fieldSelector=spec.nodeName%3D{node}", POD.path())).await
     }
 
     /// The items of a list.
-    pub async fn list(&self, path: &str) -> anyhow::Result<Vec<Value>> {
-        let mut reply = self.send(&Request::get(path.to_owned())).await?;
-        Ok(match reply.body["items"].take() {
-            Value::Array(items) => items,
-            _ => Vec::new(),
-        })
+    pub async fn list(&self, path: &str) -> anyhow::Result<Vec<Json>> {
+        let reply = self.send(&Request::get(path.to_owned())).await?;
+        Ok(reply.body["items"].items().to_vec())
     }
 
     fn fleet(&self) -> std::sync::MutexGuard<'_, Fleet> {
@@ -153,7 +149,7 @@ fn complain(request: &HollowRequest, answer: &Answer) {
 }
 
 /// The key of a pod from a list, whose items do not name their kind.
-pub fn pod_key(pod: &Value) -> ObjectKey {
+pub fn pod_key(pod: &Json) -> ObjectKey {
     let text = |field: &str| pod["metadata"][field].as_str().unwrap_or_default();
     key(&POD, Some(text("namespace")), text("name"))
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use kubereel::model::{Kind, NODE, ObjectKey};
+use kubereel::model::{Json, Kind, NODE, ObjectKey, Text};
 use serde_json::{Value, json};
 
 use crate::kinds;
@@ -12,7 +12,7 @@ use crate::nodes::Machine;
 #[derive(Debug, Clone)]
 pub enum Step {
     /// Post an object.
-    Create(Value),
+    Create(Json),
     /// Merge-patch an object.
     Patch { kind: Kind, key: ObjectKey, patch: Value },
     /// Delete an object; what it owns goes with it.
@@ -80,7 +80,7 @@ impl Step {
 
 /// The key of an object.
 pub fn key(kind: &Kind, namespace: Option<&str>, name: &str) -> ObjectKey {
-    ObjectKey { kind: kind.name(), namespace: namespace.map(str::to_owned), name: name.to_owned() }
+    ObjectKey { kind: kind.name().into(), namespace: namespace.map(Text::from), name: name.into() }
 }
 
 impl fmt::Display for Step {

@@ -54,7 +54,7 @@ fn between(
     print: &mut impl FnMut(&Record) -> anyhow::Result<bool>,
 ) -> anyhow::Result<Outcome> {
     let (from, to) = args.select.span();
-    for record in ReelFile::open(&args.reel)?.between(from, to)? {
+    for record in ReelFile::open(&args.reel)?.between(from, to) {
         match record {
             Ok(record) => print(&record)?,
             Err(error) => return loss(error),
@@ -71,7 +71,7 @@ fn state_at(args: &CatArgs, at: TraceTime) -> anyhow::Result<(State, Outcome)> {
             state.apply(&record);
         }
         // Records of several sources may be out of order by less than a chunk.
-        Ok(before || record.at().since(at) < crate::trace::CHUNK_SPAN)
+        Ok(before || record.at().since(at) < crate::trace::FLUSH_SPAN)
     })?;
     Ok((state, outcome))
 }

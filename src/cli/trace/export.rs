@@ -9,7 +9,7 @@ use super::cat::to_json;
 use super::rewrite::{each_record, is_stdio};
 use super::select::Selection;
 use crate::cli::Outcome;
-use crate::model::{ObjectEvent, PodView, Record, TraceTime, Verb};
+use crate::model::{ObjectEvent, PodView, Record, Text, TraceTime, Verb};
 use crate::trace::Reader;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -114,9 +114,9 @@ fn csv(event: &ObjectEvent) -> String {
 struct Chrome {
     nodes: HashMap<String, usize>,
     /// Bound pods by UID: node, name, since when.
-    running: HashMap<String, (usize, String, TraceTime)>,
+    running: HashMap<Text, (usize, String, TraceTime)>,
     /// UIDs of pods without a node.
-    pending: HashSet<String>,
+    pending: HashSet<Text>,
     last: TraceTime,
 }
 

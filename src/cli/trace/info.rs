@@ -8,7 +8,7 @@ use serde_json::json;
 use super::rewrite::is_stdio;
 use crate::cli::args::Format;
 use crate::cli::{Outcome, output};
-use crate::model::{Gap, PodView, Record, TraceTime, Verb};
+use crate::model::{Gap, PodView, Record, Text, TraceTime, Verb};
 use crate::trace::{Detail, Ending, Header, Reader, Summary, TraceError};
 
 /// Gaps that the table tells one by one.
@@ -38,7 +38,7 @@ struct Look {
 #[derive(Default)]
 struct Facts {
     /// UIDs of pods without a node that are not over.
-    pending: HashSet<String>,
+    pending: HashSet<Text>,
     peak_pending: (usize, TraceTime),
     /// Events in the second that is being counted, and in the busiest.
     second: (u64, u64),

@@ -18,10 +18,10 @@ pub(super) struct RecoverArgs {
 pub(super) fn run(args: &RecoverArgs) -> anyhow::Result<Outcome> {
     let found = recover(&args.reel, &args.out, WriteOptions::default())?;
     let mut lines = vec![format!(
-        "{}: {} records from {} whole chunks; {} bytes in {} places and at least {} records are lost",
+        "{}: {} records from {} whole blocks; {} bytes in {} places and at least {} records are lost",
         args.out.display(),
         found.summary.records,
-        found.chunks,
+        found.blocks,
         found.lost_bytes,
         found.holes,
         found.lost_records

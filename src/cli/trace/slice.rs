@@ -7,7 +7,7 @@ use super::rewrite::{OutArgs, each_record};
 use crate::cli::Outcome;
 use crate::cli::args::parse_duration;
 use crate::model::TraceTime;
-use crate::trace::{CHUNK_SPAN, Reader, State};
+use crate::trace::{FLUSH_SPAN, Reader, State};
 
 /// Cuts out a part of the time that stands alone: it starts with the objects that existed then.
 ///
@@ -50,7 +50,7 @@ pub(super) fn run(args: &SliceArgs) -> anyhow::Result<Outcome> {
             writer.push(&record)?;
         }
         // Records of several sources may be out of order by less than a chunk.
-        Ok(at < to || at.since(to) < CHUNK_SPAN)
+        Ok(at < to || at.since(to) < FLUSH_SPAN)
     })?;
     if let Some(state) = before {
         state.into_records(from).try_for_each(|record| writer.push(&record))?;

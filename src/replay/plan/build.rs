@@ -1,12 +1,9 @@
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
-
-use serde_json::Value;
 
 use super::pods::PodTrack;
 use super::submission::submission;
 use super::{Action, Plan, TimedAction, context, nodes};
-use crate::model::{ObjectEvent, PodView, Record, TraceTime, Verb};
+use crate::model::{Json, ObjectEvent, PodView, Record, Text, TraceTime, Verb};
 
 impl Plan {
     /// The plan for a trace: the same records, the same plan.
@@ -25,8 +22,8 @@ impl Plan {
 #[derive(Default)]
 struct Builder {
     plan: Plan,
-    nodes: BTreeMap<String, Arc<Value>>,
-    pods: HashMap<String, PodTrack>,
+    nodes: BTreeMap<Text, Json>,
+    pods: HashMap<Text, PodTrack>,
     /// Pods without node in the initial state: submitted when the play starts.
     waiting: Vec<Action>,
 }
@@ -66,13 +63,13 @@ impl Builder {
             Verb::Added => self.act(event.at, Action::CreateNode { object: event.object.clone() }),
             Verb::Deleted => {
                 self.nodes.remove(&name);
-                return self.act(event.at, Action::DeleteNode { name });
+                return self.act(event.at, Action::DeleteNode { name: name.to_string() });
             }
             Verb::Modified => {
                 if let Some(before) = self.nodes.get(&name) {
                     let change = nodes::change(before, &event.object);
                     if !change.is_empty() {
-                        self.act(event.at, Action::UpdateNode { name: name.clone(), change });
+                        self.act(event.at, Action::UpdateNode { name: name.to_string(), change });
                     }
                 }
             }

@@ -1,14 +1,14 @@
 use serde_json::{Value, json};
 
 use super::{Action, Left};
-use crate::model::{CONTEXT_KINDS, Kind, ObjectEvent, Verb};
+use crate::model::{CONTEXT_KINDS, Json, Kind, ObjectEvent, Verb};
 
 /// Kinds that decide nothing once owner references are gone: the scheduler looks a pod's controller up by its owner
 /// reference (`pkg/scheduler/framework/plugins/helper/spread.go`, v1.37.2, `DefaultSelector`).
 const OWNERS: &[&str] = &["ReplicaSet.apps", "StatefulSet.apps", "ReplicationController"];
 
 /// Names that every cluster makes for itself.
-fn is_built_in(kind: &Kind, object: &Value) -> bool {
+fn is_built_in(kind: &Kind, object: &Json) -> bool {
     let name = object["metadata"]["name"].as_str().unwrap_or_default();
     match kind.kind.as_ref() {
         "Namespace" => name == "default" || name.starts_with("kube-"),
@@ -21,7 +21,7 @@ fn is_built_in(kind: &Kind, object: &Value) -> bool {
 /// The action for an event of a context kind, `None` where it decides nothing.
 pub(super) fn action(event: &ObjectEvent, left: &mut Left) -> Option<Action> {
     let kind = CONTEXT_KINDS.iter().find(|k| k.name() == event.key.kind)?.clone();
-    let object = &*event.object;
+    let object = &event.object;
     if is_built_in(&kind, object) {
         return None;
     }
@@ -42,11 +42,11 @@ pub(super) fn action(event: &ObjectEvent, left: &mut Left) -> Option<Action> {
             return None;
         }
     };
-    let status = (kind.kind == "PodDisruptionBudget" && object["status"].is_object())
+    let status = (kind.kind == "PodDisruptionBudget" && object["status"].as_object().is_some())
         .then(|| json!({"status": object["status"]}));
     Some(match event.verb {
         Verb::Initial | Verb::Added => {
-            Action::CreateContext { object: named(&kind, object, body), kind, status }
+            Action::CreateContext { object: named(&kind, object, body).into(), kind, status }
         }
         Verb::Modified if kind.kind == "PodDisruptionBudget" => {
             Action::UpdateContext { kind, key: event.key.clone(), patch: Some(body), status }
@@ -64,17 +64,17 @@ pub(super) fn rank(action: &Action) -> usize {
     CONTEXT_KINDS.iter().position(|k| k.name() == kind).unwrap_or(CONTEXT_KINDS.len())
 }
 
-fn pick(object: &Value, fields: &[&str]) -> Value {
-    let kept = fields.iter().filter_map(|f| object.get(*f).map(|v| ((*f).to_owned(), v.clone())));
+fn pick(object: &Json, fields: &[&str]) -> Value {
+    let kept = fields.iter().filter_map(|f| object.get(f).map(|v| ((*f).to_owned(), v.to_value())));
     Value::Object(kept.collect())
 }
 
-fn named(kind: &Kind, object: &Value, mut body: Value) -> Value {
+fn named(kind: &Kind, object: &Json, mut body: Value) -> Value {
     body["apiVersion"] = kind.api_version().into();
     body["kind"] = kind.kind.as_ref().into();
     body["metadata"] = json!({"name": object["metadata"]["name"], "labels": object["metadata"]["labels"]});
     if kind.namespaced {
-        body["metadata"]["namespace"] = object["metadata"]["namespace"].clone();
+        body["metadata"]["namespace"] = object["metadata"]["namespace"].to_value();
     }
     body
 }

@@ -9,12 +9,11 @@ mod submission;
 mod tests;
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
 
 use serde_json::Value;
 
 use crate::hollow::PodBehaviour;
-use crate::model::{ActionKind, Kind, ObjectKey, ReadyStatus, Taint, TraceTime};
+use crate::model::{ActionKind, Json, Kind, ObjectKey, ReadyStatus, Taint, TraceTime};
 
 /// Everything that a run does on its own account, in order.
 #[derive(Debug, Clone, Default)]
@@ -26,7 +25,7 @@ pub struct Plan {
     /// Context objects of the initial state, to be created first.
     pub context: Vec<TimedAction>,
     /// Nodes of the initial state, in the order of the trace.
-    pub nodes: Vec<Arc<Value>>,
+    pub nodes: Vec<Json>,
     /// Pods that were bound when the trace starts, with `spec.nodeName`.
     pub placed: Vec<Submission>,
     /// All later inputs, by time.
@@ -53,7 +52,7 @@ pub struct Submission {
     /// Identity over all runs.
     pub id: String,
     /// The object to post.
-    pub object: Value,
+    pub object: Json,
 }
 
 /// An action and its instant on the trace's time line.
@@ -73,7 +72,7 @@ pub enum Action {
         /// Its kind.
         kind: Kind,
         /// The object to post.
-        object: Value,
+        object: Json,
         /// A status to patch in afterwards.
         status: Option<Value>,
     },
@@ -98,7 +97,7 @@ pub enum Action {
     /// Register a node.
     CreateNode {
         /// The recorded object.
-        object: Arc<Value>,
+        object: Json,
     },
     /// Change a node.
     UpdateNode {
@@ -144,7 +143,7 @@ pub struct NodeChange {
     /// Cordoned or not.
     pub unschedulable: Option<bool>,
     /// New `status.capacity` and `status.allocatable`.
-    pub resources: Option<(Value, Value)>,
+    pub resources: Option<(Json, Json)>,
     /// New Ready condition.
     pub ready: Option<ReadyStatus>,
 }
@@ -182,11 +181,10 @@ impl Action {
 
     /// The object that it is about.
     pub fn key(&self) -> ObjectKey {
-        let node = |name: &str| ObjectKey { kind: "Node".to_owned(), namespace: None, name: name.to_owned() };
-        let of = |object: &Value| ObjectKey::of(object).unwrap_or_else(|| node(""));
+        let node = |name: &str| ObjectKey { kind: "Node".into(), namespace: None, name: name.into() };
+        let of = |object: &Json| ObjectKey::of(object).unwrap_or_else(|| node(""));
         match self {
-            Action::CreateContext { object, .. } => of(object),
-            Action::CreateNode { object } => of(object),
+            Action::CreateContext { object, .. } | Action::CreateNode { object } => of(object),
             Action::CreatePod(submission) => of(&submission.object),
             Action::UpdateContext { key, .. }
             | Action::DeleteContext { key, .. }

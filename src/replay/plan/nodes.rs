@@ -1,10 +1,10 @@
 use serde_json::{Map, Value};
 
 use super::NodeChange;
-use crate::model::NodeView;
+use crate::model::{Json, Map as Shared, NodeView};
 
 /// What changed about a node that is an input: labels, chosen taints, cordon, resources, Ready.
-pub(super) fn change(before: &Value, after: &Value) -> NodeChange {
+pub(super) fn change(before: &Json, after: &Json) -> NodeChange {
     let (old, new) = (NodeView(before), NodeView(after));
     let differs = |same: bool| !same;
     NodeChange {
@@ -19,15 +19,15 @@ pub(super) fn change(before: &Value, after: &Value) -> NodeChange {
 }
 
 /// The RFC 7386 merge patch from one flat map to another: absent keys become null.
-pub(super) fn merge_patch(before: &Value, after: &Value) -> Value {
-    let empty = Map::new();
+pub(super) fn merge_patch(before: &Json, after: &Json) -> Value {
+    let empty = Shared::default();
     let (old, new) = (before.as_object().unwrap_or(&empty), after.as_object().unwrap_or(&empty));
     let mut patch = Map::new();
-    for (key, value) in new.iter().filter(|(key, value)| old.get(*key) != Some(value)) {
-        patch.insert(key.clone(), value.clone());
+    for (key, value) in new.iter().filter(|(key, value)| old.get(key) != Some(value)) {
+        patch.insert(key.to_string(), value.to_value());
     }
-    for key in old.keys().filter(|key| !new.contains_key(*key)) {
-        patch.insert(key.clone(), Value::Null);
+    for key in old.keys().filter(|key| !new.contains_key(key)) {
+        patch.insert(key.to_string(), Value::Null);
     }
     Value::Object(patch)
 }
@@ -45,10 +45,10 @@ mod tests {
         let mut after = before.clone();
         after["status"]["conditions"][0]["lastHeartbeatTime"] = "2".into();
         after["spec"]["taints"] = json!([{"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}]);
-        assert!(change(&before, &after).is_empty());
+        assert!(change(&Json::from(&before), &Json::from(&after)).is_empty());
         after["metadata"]["labels"] = json!({"a": "1", "c": "3"});
         after["status"]["conditions"][0]["status"] = "Unknown".into();
-        let change = change(&before, &after);
+        let change = change(&before.into(), &after.into());
         assert_eq!(change.labels, Some(json!({"b": null, "c": "3"})));
         assert_eq!(change.ready, Some(ReadyStatus::Unknown));
         assert_eq!((change.taints, change.unschedulable, change.resources), (None, None, None));

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::nodes::merge_patch;
 use crate::hollow::{PodBehaviour, RunEnd};
-use crate::model::{ObjectEvent, PodView, TraceTime};
+use crate::model::{Json, ObjectEvent, PodView, TraceTime};
 
 /// Binding copies the node's topology labels to the pod (`plugin/pkg/admission/podtopologylabels`, v1.37.2): an
 /// outcome, which the target's API server brings about again.
@@ -19,8 +19,8 @@ fn without_topology(mut labels: Value) -> Value {
 #[derive(Debug, Clone, Default)]
 pub(super) struct PodTrack {
     pub(super) id: String,
-    labels: Value,
-    gates: Value,
+    labels: Json,
+    gates: Json,
     bound_at: Option<TraceTime>,
     running_at: Option<TraceTime>,
     pub(super) deleting_at: Option<TraceTime>,
@@ -80,7 +80,7 @@ impl PodTrack {
         }
         let gates = &pod.0["spec"]["schedulingGates"];
         if *gates != self.gates {
-            patch["spec"]["schedulingGates"] = gates.clone();
+            patch["spec"]["schedulingGates"] = gates.to_value();
             self.gates = gates.clone();
         }
         patch.as_object().is_some_and(|p| !p.is_empty()).then_some(patch)

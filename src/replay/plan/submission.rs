@@ -1,7 +1,7 @@
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::Submission;
-use crate::model::{ID_ANNOTATION, PodView};
+use crate::model::{ID_ANNOTATION, Json, Map, PodView};
 
 /// Prefix of the volumes that the `ServiceAccount` admission plugin injects
 /// (`plugin/pkg/admission/serviceaccount/admission.go`, v1.37.2, `ServiceAccountVolumeName`).
@@ -24,17 +24,17 @@ const DROPPED: &[&str] = &[
 /// only for pods that no scheduler decides about.
 pub(super) fn submission(pod: PodView<'_>, keep_node: bool) -> Submission {
     let mut annotations = pod.0["metadata"]["annotations"].as_object().cloned().unwrap_or_default();
-    annotations.insert(ID_ANNOTATION.to_owned(), pod.id().into());
+    annotations.insert(ID_ANNOTATION, pod.id().into());
     let mut spec = pod.0["spec"].as_object().cloned().unwrap_or_default();
     for field in DROPPED {
-        spec.remove(*field);
+        spec.remove(field);
     }
     // A class is looked up again; a bare priority without class is 0 and needs no word.
     if !keep_node {
         spec.remove("nodeName");
     }
     drop_token_volumes(&mut spec);
-    spec.insert("automountServiceAccountToken".to_owned(), false.into());
+    spec.insert("automountServiceAccountToken", Json::Bool(false));
     let object = json!({
         "apiVersion": "v1", "kind": "Pod",
         "metadata": {
@@ -43,20 +43,30 @@ pub(super) fn submission(pod: PodView<'_>, keep_node: bool) -> Submission {
         },
         "spec": spec,
     });
-    Submission { id: pod.id().to_owned(), object }
+    Submission { id: pod.id().to_owned(), object: object.into() }
 }
 
-fn drop_token_volumes(spec: &mut serde_json::Map<String, Value>) {
-    let injected = |item: &Value| item["name"].as_str().is_some_and(|name| name.starts_with(TOKEN_VOLUME));
-    if let Some(volumes) = spec.get_mut("volumes").and_then(Value::as_array_mut) {
-        volumes.retain(|volume| !injected(volume));
-    }
+fn drop_token_volumes(spec: &mut Map) {
+    drop_injected(spec, "volumes");
     for list in ["containers", "initContainers"] {
-        for container in spec.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
-            if let Some(mounts) = container.get_mut("volumeMounts").and_then(Value::as_array_mut) {
-                mounts.retain(|mount| !injected(mount));
+        let Some(containers) = spec.get(list).and_then(Json::as_array) else { continue };
+        let without = |container: &Json| {
+            let mut container = container.clone();
+            if let Some(fields) = container.as_object_mut() {
+                drop_injected(fields, "volumeMounts");
             }
-        }
+            container
+        };
+        let containers = containers.iter().map(without).collect();
+        spec.insert(list, containers);
+    }
+}
+
+fn drop_injected(fields: &mut Map, list: &str) {
+    let injected = |item: &Json| item["name"].as_str().is_some_and(|name| name.starts_with(TOKEN_VOLUME));
+    if let Some(items) = fields.get(list).and_then(Json::as_array) {
+        let kept = items.iter().filter(|item| !injected(item)).cloned().collect();
+        fields.insert(list, kept);
     }
 }
 
@@ -66,7 +76,7 @@ mod tests {
 
     #[test]
     fn a_submission_keeps_the_scheduling_problem_and_drops_ties() {
-        let recorded = json!({
+        let recorded = Json::from(json!({
             "metadata": {"name": "p", "namespace": "n", "uid": "u1", "labels": {"app": "a"},
                 "ownerReferences": [{"kind": "ReplicaSet"}], "finalizers": ["batch.kubernetes.io/job-tracking"]},
             "spec": {"nodeName": "n7", "priority": 100, "priorityClassName": "high", "serviceAccountName": "sa",
@@ -74,7 +84,7 @@ mod tests {
                 "volumes": [{"name": "kube-api-access-x"}, {"name": "data", "emptyDir": {}}],
                 "containers": [{"name": "c", "resources": {"requests": {"cpu": "1"}},
                     "volumeMounts": [{"name": "kube-api-access-x"}, {"name": "data"}]}]},
-            "status": {"phase": "Running"}});
+            "status": {"phase": "Running"}}));
         let pod = submission(PodView(&recorded), false);
         assert_eq!(pod.id, "u1");
         let object = pod.object;
@@ -93,7 +103,7 @@ mod tests {
 
     #[test]
     fn a_replayed_run_keeps_the_first_identity() {
-        let again = json!({"metadata": {"uid": "u2", "annotations": {ID_ANNOTATION: "u1"}}});
+        let again = Json::from(json!({"metadata": {"uid": "u2", "annotations": {ID_ANNOTATION: "u1"}}}));
         assert_eq!(submission(PodView(&again), false).id, "u1");
     }
 }

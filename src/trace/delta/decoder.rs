@@ -1,13 +1,14 @@
 //! Changes to whole objects.
 
-use std::sync::Arc;
+use std::cell::Cell;
 
-use serde_json::Value;
+use smol_str::format_smolstr;
 
-use super::path::{Path, Step, assign};
-use super::value::{Budget, NODE_COST, ReadStrings, cost};
+use super::form::{Form, Work};
+use super::path::Step;
+use super::value::{Budget, NODE_COST, ReadStrings};
 use super::{INFERRED, MAX_LINE, VERBS};
-use crate::model::{ObjectEvent, ObjectKey, TraceTime};
+use crate::model::{Json, ObjectEvent, ObjectKey, Text, TraceTime, Verb};
 use crate::trace::pack::{Cursor, Token};
 
 /// Rebuilds the objects of one chunk from its forms and changes.
@@ -16,33 +17,23 @@ pub(in crate::trace) struct Decoder {
     strings: ReadStrings,
     forms: Vec<Form>,
     /// The last state of each object, by number; `None` once it is deleted.
-    objects: Vec<Option<Arc<Value>>>,
+    objects: Vec<Option<Known>>,
     at: u64,
     version: u64,
     budget: Budget,
+    work: Work,
+    /// Values of the slots of the change at hand.
+    values: Vec<Option<Json>>,
+    /// Where `metadata` and its `resourceVersion` were found last.
+    found: [Cell<usize>; 2],
 }
 
-/// Changes with holes.
-#[derive(Debug, Default)]
-struct Form {
-    /// What the object is before the changes, where it does not matter what it was.
-    whole: Option<Arc<Value>>,
-    /// Changes, first to last; shared with the forms that stand on this one.
-    changes: Vec<Arc<(Path, Option<Value>)>>,
-    /// What is put where, in order: the number of the slot.
-    holes: Vec<Hole>,
-    slots: usize,
-    cost: u64,
-    line: u32,
-}
-
-/// A place for the value of a slot.
+/// An object of the chunk.
 #[derive(Debug)]
-struct Hole {
-    path: Path,
-    slot: usize,
-    /// No later hole takes the same slot.
-    last: bool,
+struct Known {
+    object: Json,
+    key: ObjectKey,
+    uid: Text,
 }
 
 impl Decoder {
@@ -55,6 +46,9 @@ impl Decoder {
             at: 0,
             version: 0,
             budget: Budget { left: cost },
+            work: Work::default(),
+            values: Vec::new(),
+            found: [Cell::new(0), Cell::new(0)],
         }
     }
 
@@ -68,24 +62,15 @@ impl Decoder {
             let before = self.budget.left;
             let value = self.strings.take(from, &mut self.budget)?;
             form.cost += NODE_COST + before - self.budget.left;
-            form.change(path, value)?;
+            form.change(path, value, &mut self.work)?;
         }
         for _ in 0..from.array()? {
             self.budget.spend(NODE_COST)?;
             form.cost += NODE_COST;
             let path = self.path(from)?;
-            let slot = from.uint()? as usize;
-            // A slot is first named in order, so that no form claims a million of them.
-            if slot > form.slots {
-                return Err("a form names a slot out of order".to_owned());
-            }
-            form.slots = form.slots.max(slot + 1);
-            form.holes.push(Hole { path, slot, last: false });
+            form.hole(path, from.uint()? as usize)?;
         }
-        let mut seen = vec![false; form.slots];
-        for hole in form.holes.iter_mut().rev() {
-            hole.last = !std::mem::replace(&mut seen[hole.slot], true);
-        }
+        form.close();
         self.forms.push(form);
         Ok(())
     }
@@ -93,20 +78,11 @@ impl Decoder {
     /// A form that starts as what its parent makes; 0 is no parent.
     fn child_of(&mut self, parent: u64) -> Result<Form, String> {
         let Some(index) = parent.checked_sub(1) else { return Ok(Form::default()) };
-        let parent = self.form(index)?;
-        let (cost, line) = (parent.cost, parent.line + 1);
-        if line > MAX_LINE {
+        let form = self.form(index)?.child();
+        if form.line > MAX_LINE {
             return Err(format!("more than {MAX_LINE} forms stand on each other"));
         }
-        let form = Form {
-            whole: parent.whole.clone(),
-            changes: parent.changes.clone(),
-            holes: Vec::new(),
-            slots: 0,
-            cost,
-            line,
-        };
-        self.budget.spend(cost)?;
+        self.budget.spend(form.cost)?;
         Ok(form)
     }
 
@@ -115,7 +91,7 @@ impl Decoder {
         form.ok_or_else(|| format!("form {} of {} is asked for", index.saturating_add(1), self.forms.len()))
     }
 
-    fn path(&mut self, from: &mut Cursor<'_>) -> Result<Path, String> {
+    fn path(&mut self, from: &mut Cursor<'_>) -> Result<Vec<Step<Text>>, String> {
         let len = from.array()?;
         if len > 128 {
             return Err("a place is nested too deeply".to_owned());
@@ -134,40 +110,52 @@ impl Decoder {
     }
 
     /// The event of a change.
-    pub(in crate::trace) fn event(&mut self, map: &[u8]) -> Result<ObjectEvent, String> {
-        let from = &mut Cursor::new(map);
+    pub(in crate::trace) fn event(&mut self, content: &[u8]) -> Result<ObjectEvent, String> {
+        let from = &mut Cursor::new(content);
         let at = moved(self.at, from.token()?)?.ok_or("a change has no time")?;
         let verb = from.uint()?;
         let number = self.number(from.uint()?)?;
         let version = moved(self.version, from.token()?)?;
         let index = from.uint()?.checked_sub(1).ok_or("form 0 is asked for")?;
-        let (slots, cost) = self.form(index).map(|form| (form.slots, form.cost))?;
+        let (slots, cost, names) = self.form(index).map(|form| (form.slots, form.cost, form.names))?;
         self.budget.spend(cost)?;
-        let mut values = Vec::with_capacity(slots.min(from.remaining()));
+        self.values.clear();
         for _ in 0..slots {
-            values.push(self.strings.take(from, &mut self.budget)?);
+            let value = self.strings.take(from, &mut self.budget)?;
+            self.values.push(value);
         }
-        let mut object = self.objects[number].take();
-        self.fill(&mut object, index as usize, values)?;
-        let mut object = object.unwrap_or_default();
+        let (mut object, identity) = match self.objects[number].take() {
+            Some(Known { object, key, uid }) if !names => (object, Some((key, uid))),
+            known => (known.map(|known| known.object).unwrap_or_default(), None),
+        };
+        let form = &self.forms[index as usize];
+        form.apply(&mut object, &mut self.values, &mut self.budget, &mut self.work)?;
         if let Some(version) = version {
-            set_version(Arc::make_mut(&mut object), version)?;
+            self.set_version(&mut object, version)?;
             self.version = version;
         }
         self.at = at;
         let kind = VERBS.get((verb & (INFERRED - 1)) as usize).filter(|_| verb < 2 * INFERRED);
-        let verb_of = *kind.ok_or_else(|| format!("verb {verb} is not known"))?;
-        if VERBS[3] != verb_of {
-            self.objects[number] = Some(object.clone());
+        let kind = *kind.ok_or_else(|| format!("verb {verb} is not known"))?;
+        let metadata = &object["metadata"];
+        let text = |field: &str| metadata[field].as_text().cloned().unwrap_or_default();
+        let (key, uid) = match identity {
+            Some(identity) => identity,
+            None => (ObjectKey::of(&object).ok_or("an object has no kind or name")?, text("uid")),
+        };
+        let rv = text("resourceVersion");
+        if kind != Verb::Deleted {
+            self.objects[number] = Some(Known { object: object.clone(), key: key.clone(), uid: uid.clone() });
         }
-        event(at, verb_of, verb >= INFERRED, object)
+        let at = TraceTime::from_nanos(at);
+        Ok(ObjectEvent { at, verb: kind, key, uid, rv, inferred: verb >= INFERRED, object })
     }
 
     /// The number of an object: a new one, or counted back from the latest.
     fn number(&mut self, back: u64) -> Result<usize, String> {
         if back == 0 {
             self.budget.spend(NODE_COST)?;
-            self.objects.push(Some(Arc::default()));
+            self.objects.push(None);
             return Ok(self.objects.len() - 1);
         }
         let number = usize::try_from(back).ok().and_then(|back| self.objects.len().checked_sub(back));
@@ -176,43 +164,18 @@ impl Decoder {
             .ok_or_else(|| format!("a change is of an object {back} back that is not there"))
     }
 
-    fn fill(
-        &mut self,
-        object: &mut Option<Arc<Value>>,
-        index: usize,
-        mut values: Vec<Option<Value>>,
-    ) -> Result<(), String> {
-        let form = &self.forms[index];
-        if let Some(whole) = &form.whole {
-            *object = Some(whole.clone());
-        }
-        let object = Arc::make_mut(object.get_or_insert_default());
-        for change in &form.changes {
-            assign(object, &change.0, change.1.clone())?;
-        }
-        for Hole { path, slot, last } in &form.holes {
-            let value = if *last { values[*slot].take() } else { values[*slot].clone() };
-            self.budget.spend(value.as_ref().map_or(NODE_COST, cost))?;
-            assign(object, path, value)?;
+    fn set_version(&self, object: &mut Json, version: u64) -> Result<(), String> {
+        let [metadata, own] = &self.found;
+        let metadata = object.as_object_mut().and_then(|fields| fields.get_mut_near("metadata", metadata));
+        let metadata =
+            metadata.and_then(Json::as_object_mut).ok_or("an object with a version has no metadata")?;
+        let version = Json::String(format_smolstr!("{version}"));
+        if let Some(old) = metadata.get_mut_near("resourceVersion", own) {
+            *old = version;
+        } else {
+            metadata.insert(Text::new_static("resourceVersion"), version);
         }
         Ok(())
-    }
-}
-
-impl Form {
-    fn change(&mut self, path: Path, value: Option<Value>) -> Result<(), String> {
-        match &mut self.whole {
-            _ if path.is_empty() => {
-                self.whole = Some(Arc::new(value.unwrap_or_default()));
-                self.changes.clear();
-                Ok(())
-            }
-            Some(whole) => assign(Arc::make_mut(whole), &path, value),
-            None => {
-                self.changes.push(Arc::new((path, value)));
-                Ok(())
-            }
-        }
     }
 }
 
@@ -225,33 +188,4 @@ fn moved(from: u64, by: Token<'_>) -> Result<Option<u64>, String> {
         other => return Err(format!("{other:?} where a step should be")),
     };
     to.map(Some).ok_or_else(|| "a step leads out of the numbers".to_owned())
-}
-
-fn set_version(object: &mut Value, version: u64) -> Result<(), String> {
-    let metadata = object.get_mut("metadata").and_then(Value::as_object_mut);
-    let metadata = metadata.ok_or("an object with a version has no metadata")?;
-    let version = Value::String(version.to_string());
-    match metadata.get_mut("resourceVersion") {
-        Some(old) => *old = version,
-        None => drop(metadata.insert("resourceVersion".to_owned(), version)),
-    }
-    Ok(())
-}
-
-fn event(
-    at: u64,
-    verb: crate::model::Verb,
-    inferred: bool,
-    object: Arc<Value>,
-) -> Result<ObjectEvent, String> {
-    let text = |field: &str| object["metadata"][field].as_str().unwrap_or_default().to_owned();
-    Ok(ObjectEvent {
-        at: TraceTime::from_nanos(at),
-        verb,
-        key: ObjectKey::of(&object).ok_or("an object has no kind or name")?,
-        uid: text("uid"),
-        rv: text("resourceVersion"),
-        inferred,
-        object,
-    })
 }

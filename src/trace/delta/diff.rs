@@ -1,8 +1,9 @@
 //! The places at which two values differ, in the order in which the changes must be made.
 
-use serde_json::{Map, Value};
+use std::sync::Arc;
 
 use super::path::{PathId, Paths, Step};
+use crate::model::{Json, Map, Text};
 
 /// Maps of at most this many keys change as a whole when one key takes the place of another.
 const SMALL_MAP: usize = 4;
@@ -11,7 +12,7 @@ const SMALL_MAP: usize = 4;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Change<'v> {
     pub(super) path: PathId,
-    pub(super) value: Option<&'v Value>,
+    pub(super) value: Option<&'v Json>,
 }
 
 /// Walks two values side by side.
@@ -19,7 +20,7 @@ pub(super) struct Change<'v> {
 pub(super) struct Differ<'p, 'v> {
     paths: &'p mut Paths,
     /// The way from the start to here, with the numbers of the places that were needed so far.
-    way: Vec<(Step<&'v str>, Option<PathId>)>,
+    way: Vec<(Step<&'v Text>, Option<PathId>)>,
     start: PathId,
     changes: Vec<Change<'v>>,
 }
@@ -29,13 +30,13 @@ pub(super) struct Differ<'p, 'v> {
 pub(super) fn diff<'v>(
     paths: &mut Paths,
     start: PathId,
-    old: &Value,
-    new: &'v Value,
+    old: &Json,
+    new: &'v Json,
     skip_version: bool,
 ) -> Vec<Change<'v>> {
     let mut differ = Differ { paths, way: Vec::new(), start, changes: Vec::new() };
     match (old, new) {
-        (Value::Object(old), Value::Object(new)) if skip_version => {
+        (Json::Object(old), Json::Object(new)) if skip_version => {
             differ.objects(old, new, Some("metadata"));
         }
         _ => differ.values(old, new),
@@ -44,9 +45,9 @@ pub(super) fn diff<'v>(
 }
 
 impl<'v> Differ<'_, 'v> {
-    fn values(&mut self, old: &Value, new: &'v Value) {
+    fn values(&mut self, old: &Json, new: &'v Json) {
         match (old, new) {
-            (Value::Object(old), Value::Object(map)) => {
+            (Json::Object(old), Json::Object(map)) => {
                 let from = self.changes.len();
                 // `waiting` becomes `running`, a key holds a UID: one change, and one place for all such keys.
                 if self.objects(old, map, None) && map.len() <= SMALL_MAP {
@@ -54,7 +55,8 @@ impl<'v> Differ<'_, 'v> {
                     self.change(Some(new));
                 }
             }
-            (Value::Array(old), Value::Array(new)) => self.arrays(old, new),
+            (Json::Array(old), Json::Array(new)) if Arc::ptr_eq(old, new) => {}
+            (Json::Array(old), Json::Array(new)) => self.arrays(old, new),
             _ if same_scalar(old, new) => {}
             _ => self.change(Some(new)),
         }
@@ -62,12 +64,10 @@ impl<'v> Differ<'_, 'v> {
 
     /// `special` is `metadata` at the top, whose `resourceVersion` is then left out. Says whether one key took the
     /// place of another.
-    fn objects(
-        &mut self,
-        old: &Map<String, Value>,
-        new: &'v Map<String, Value>,
-        special: Option<&str>,
-    ) -> bool {
+    fn objects(&mut self, old: &Map, new: &'v Map, special: Option<&str>) -> bool {
+        if old.is_same(new) {
+            return false;
+        }
         let (mut added, mut removed) = (false, false);
         let (mut olds, mut news) = (old.iter().peekable(), new.iter().peekable());
         loop {
@@ -80,7 +80,9 @@ impl<'v> Differ<'_, 'v> {
             let before = if order.is_le() { olds.next() } else { None };
             let after = if order.is_ge() { news.next() } else { None };
             match (before, after) {
-                (Some((_, Value::Object(old))), Some((key, Value::Object(new)))) if special == Some(key) => {
+                (Some((_, Json::Object(old))), Some((key, Json::Object(new))))
+                    if special == Some(key.as_str()) =>
+                {
                     self.step(Step::Key(key), |differ| differ.versioned(old, new));
                 }
                 (Some((_, old)), Some((key, new))) => {
@@ -101,18 +103,18 @@ impl<'v> Differ<'_, 'v> {
         }
     }
 
-    fn versioned(&mut self, old: &Map<String, Value>, new: &'v Map<String, Value>) {
+    fn versioned(&mut self, old: &Map, new: &'v Map) {
         let from = self.changes.len();
         self.objects(old, new, None);
         // Only where the version differs was its place looked up.
         if self.changes.len() > from {
             let here = self.here();
-            let version = self.paths.child(here, Step::Key("resourceVersion"));
+            let version = self.paths.child(here, Step::Key(&Text::new_static("resourceVersion")));
             self.changes.retain(|change| change.path != version);
         }
     }
 
-    fn arrays(&mut self, old: &[Value], new: &'v [Value]) {
+    fn arrays(&mut self, old: &[Json], new: &'v [Json]) {
         for (index, value) in new.iter().enumerate() {
             self.step(Step::Index(index), |differ| match old.get(index) {
                 Some(old) => differ.values(old, value),
@@ -124,13 +126,13 @@ impl<'v> Differ<'_, 'v> {
         }
     }
 
-    fn step(&mut self, step: Step<&'v str>, then: impl FnOnce(&mut Self)) {
+    fn step(&mut self, step: Step<&'v Text>, then: impl FnOnce(&mut Self)) {
         self.way.push((step, None));
         then(self);
         self.way.pop();
     }
 
-    fn change(&mut self, value: Option<&'v Value>) {
+    fn change(&mut self, value: Option<&'v Json>) {
         let path = self.here();
         self.changes.push(Change { path, value });
     }
@@ -146,9 +148,9 @@ impl<'v> Differ<'_, 'v> {
 }
 
 /// Equality that a round trip keeps: `-0.0` is not `0.0`, and 1 is not 1.0.
-fn same_scalar(old: &Value, new: &Value) -> bool {
+fn same_scalar(old: &Json, new: &Json) -> bool {
     match (old, new) {
-        (Value::Number(a), Value::Number(b)) if a.is_f64() && b.is_f64() => {
+        (Json::Number(a), Json::Number(b)) if a.is_f64() && b.is_f64() => {
             a.as_f64().map(f64::to_bits) == b.as_f64().map(f64::to_bits)
         }
         _ => old == new,
@@ -159,13 +161,14 @@ fn same_scalar(old: &Value, new: &Value) -> bool {
 mod tests {
     use super::super::path::ROOT;
     use super::*;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
-    fn changes(old: &Value, new: &Value, skip_version: bool) -> Vec<(String, Option<Value>)> {
+    fn changes(old: Value, new: Value, skip_version: bool) -> Vec<(String, Option<Json>)> {
+        let (old, new) = (Json::from(old), Json::from(new));
         let mut paths = Paths::default();
-        let changes = diff(&mut paths, ROOT, old, new, skip_version);
+        let changes = diff(&mut paths, ROOT, &old, &new, skip_version);
         let place = |path| {
-            let step = |step: &Step<Box<str>>| match step {
+            let step = |step: &Step<Text>| match step {
                 Step::Key(key) => format!("/{key}"),
                 Step::Index(index) => format!("/{index}"),
             };
@@ -187,14 +190,20 @@ mod tests {
             ("/y/u", None),
             ("/z", Some(json!(-0.0))),
         ];
-        assert_eq!(changes(&old, &new, false), expected.map(|(path, value)| (path.to_owned(), value)));
+        assert_eq!(
+            changes(old, new, false),
+            expected.map(|(path, value)| (path.to_owned(), value.map(Json::from)))
+        );
     }
 
     #[test]
     fn the_version_is_left_out_where_it_travels_apart() {
         let old = json!({"metadata": {"name": "a", "resourceVersion": "1"}});
         let new = json!({"metadata": {"name": "b", "resourceVersion": "2"}});
-        assert_eq!(changes(&old, &new, true), [("/metadata/name".to_owned(), Some(json!("b")))]);
-        assert_eq!(changes(&old, &new, false).len(), 2);
+        assert_eq!(
+            changes(old.clone(), new.clone(), true),
+            [("/metadata/name".to_owned(), Some(json!("b").into()))]
+        );
+        assert_eq!(changes(old, new, false).len(), 2);
     }
 }

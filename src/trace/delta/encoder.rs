@@ -2,16 +2,13 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
-use std::sync::Arc;
-
-use serde_json::Value;
 
 use super::diff::{Change, diff};
 use super::fit::{Holed, Line, widened};
 use super::path::{PathId, Paths, ROOT, Step};
 use super::value::{NODE_COST, WrittenStrings, cost};
 use super::{COST_TO_CLOSE, INFERRED, VERBS};
-use crate::model::{ObjectEvent, Verb};
+use crate::model::{Json, ObjectEvent, Verb};
 use crate::trace::pack;
 
 /// Differences of more places than this are not written as such: the whole object takes less of a reader.
@@ -42,7 +39,7 @@ pub(in crate::trace) struct Encoder {
 #[derive(Debug)]
 struct Known {
     number: u64,
-    last: Arc<Value>,
+    last: Json,
 }
 
 /// What an event comes out as.
@@ -81,7 +78,7 @@ impl Encoder {
         let mut forms = Vec::new();
         let identity = self.hash((&event.key, &event.uid));
         let known = self.objects.get(&identity).map(|known| (known.number, known.last.clone()));
-        let mut changes = vec![Change { path: ROOT, value: Some(&*event.object) }];
+        let mut changes = vec![Change { path: ROOT, value: Some(&event.object) }];
         if let Some((_, last)) = &known {
             let different = diff(&mut self.paths, ROOT, last, &event.object, version.is_some());
             if different.len() <= MAX_CHANGES {
@@ -147,11 +144,7 @@ impl Encoder {
         let cost =
             parent_cost + written.iter().map(|c| NODE_COST + c.value.map_or(NODE_COST, cost)).sum::<u64>();
         self.cost += cost;
-        let share = |change: &Change<'_>| match (change.path, change.value) {
-            (ROOT, Some(_)) => Some(event.object.clone()),
-            (_, value) => value.cloned().map(Arc::new),
-        };
-        let changes = changes.iter().map(|change| (change.path, share(change))).collect();
+        let changes = changes.iter().map(|change| (change.path, change.value.cloned())).collect();
         self.lines.push(Line { form, changes, cost, holed: None });
         self.by_shape.insert(shape, self.lines.len() - 1);
         (self.lines.len() - 1, Vec::new())
@@ -176,7 +169,7 @@ impl Encoder {
         let line = &self.lines[*first];
         let (_, whole) = &line.changes[0];
         let written =
-            diff(&mut self.paths, ROOT, whole.as_deref().unwrap_or(&Value::Null), &event.object, versioned);
+            diff(&mut self.paths, ROOT, whole.as_ref().unwrap_or(&Json::Null), &event.object, versioned);
         let new: u64 = written.iter().map(|change| change.value.map_or(0, cost)).sum();
         if new * 2 < cost(&event.object) && written.len() <= MAX_CHANGES {
             (line.form, line.cost, written)
@@ -190,9 +183,9 @@ impl Encoder {
         &mut self,
         line: usize,
         varying: &[PathId],
-        object: &'v Value,
+        object: &'v Json,
         forms: &mut Vec<Vec<u8>>,
-    ) -> (u64, Vec<Option<&'v Value>>) {
+    ) -> (u64, Vec<Option<&'v Json>>) {
         let holed = self.lines[line].holed.take();
         let fits = match &holed {
             Some(holed) => holed.fill(&self.paths, varying, object),
@@ -264,7 +257,7 @@ impl Encoder {
 
 /// Hashes the structure of an object, roughly: objects that differ in it are better made from different forms.
 /// `managedFields` is left out: its keys hold values.
-struct Shape<'v>(&'v Value);
+struct Shape<'v>(&'v Json);
 
 impl Hash for Shape<'_> {
     fn hash<H: Hasher>(&self, state: &mut H) {
@@ -280,31 +273,31 @@ fn mix(sum: &mut u64, n: usize) {
 }
 
 /// Mixes the structure into a sum. Lengths of keys stand for keys: a collision costs bytes, never truth.
-fn structure(value: &Value, sum: &mut u64) {
+fn structure(value: &Json, sum: &mut u64) {
     match value {
-        Value::Object(map) => {
+        Json::Object(map) => {
             mix(sum, map.len() + 8);
-            for (key, value) in map.iter().filter(|(key, _)| *key != "managedFields") {
+            for (key, value) in map.iter().filter(|(key, _)| key.as_str() != "managedFields") {
                 mix(sum, key.len());
                 structure(value, sum);
             }
         }
-        Value::Array(items) => {
+        Json::Array(items) => {
             mix(sum, items.len() + 1_000);
-            for item in items {
+            for item in items.iter() {
                 structure(item, sum);
             }
         }
-        Value::Null => mix(sum, 1),
-        Value::Bool(_) => mix(sum, 2),
-        Value::Number(_) => mix(sum, 3),
-        Value::String(_) => mix(sum, 4),
+        Json::Null => mix(sum, 1),
+        Json::Bool(_) => mix(sum, 2),
+        Json::Number(_) => mix(sum, 3),
+        Json::String(_) => mix(sum, 4),
     }
 }
 
 /// Whether a reader finds all fields of the event in its object.
 fn is_regular(event: &ObjectEvent) -> bool {
-    let (key, object) = (&event.key, &*event.object);
+    let (key, object) = (&event.key, &event.object);
     let metadata = &object["metadata"];
     let text = |field: &str| metadata[field].as_str();
     let (Some(kind), Some(version)) = (object["kind"].as_str(), object["apiVersion"].as_str()) else {
@@ -318,7 +311,7 @@ fn is_regular(event: &ObjectEvent) -> bool {
         None => key.kind == kind,
     };
     same_kind
-        && text("name") == Some(&key.name)
+        && text("name") == Some(key.name.as_str())
         && text("namespace") == key.namespace.as_deref()
         && text("uid").unwrap_or_default() == event.uid
         && text("resourceVersion").unwrap_or_default() == event.rv

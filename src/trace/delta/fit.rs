@@ -1,12 +1,10 @@
 //! Finds which parts of a form vary, so that an event carries only those.
 
 use std::collections::HashMap;
-use std::sync::Arc;
-
-use serde_json::Value;
 
 use super::diff::{Change, diff};
 use super::path::{PathId, Paths, ROOT};
+use crate::model::Json;
 
 /// Texts shorter than this are equal by chance too often to share a slot.
 const SHARED_TEXT: usize = 4;
@@ -17,7 +15,7 @@ pub(super) struct Line {
     /// Number of the first form.
     pub(super) form: u64,
     /// What it changes.
-    pub(super) changes: Vec<(PathId, Option<Arc<Value>>)>,
+    pub(super) changes: Vec<(PathId, Option<Json>)>,
     /// What it costs.
     pub(super) cost: u64,
     /// The form with holes.
@@ -74,13 +72,13 @@ impl Holed {
         &self,
         paths: &Paths,
         varying: &[PathId],
-        object: &'v Value,
-    ) -> Option<Vec<Option<&'v Value>>> {
+        object: &'v Json,
+    ) -> Option<Vec<Option<&'v Json>>> {
         let is_hole = |path| self.places.binary_search(&path).is_ok();
         if !varying.iter().all(|path| *path == ROOT && is_hole(ROOT) || paths.up(*path).any(is_hole)) {
             return None;
         }
-        let mut slots: Vec<Option<Option<&Value>>> = vec![None; self.slots];
+        let mut slots: Vec<Option<Option<&Json>>> = vec![None; self.slots];
         for (path, slot) in &self.holes {
             let value = paths.get(object, *path);
             // Only texts share slots, and equal texts are the same to the last byte.
@@ -97,7 +95,7 @@ pub(super) fn widened(
     paths: &Paths,
     earlier: Option<&Holed>,
     varying: &[PathId],
-    object: &Value,
+    object: &Json,
 ) -> (Vec<(PathId, usize)>, usize) {
     let before: HashMap<PathId, usize> =
         earlier.iter().flat_map(|holed| holed.holes.iter().copied()).collect();
@@ -114,7 +112,7 @@ pub(super) fn widened(
     let mut slots: HashMap<(Option<usize>, &str), usize> = HashMap::new();
     let (mut holes, mut count) = (Vec::with_capacity(places.len()), 0);
     for path in places {
-        let text = paths.get(object, path).and_then(Value::as_str).filter(|text| text.len() >= SHARED_TEXT);
+        let text = paths.get(object, path).and_then(Json::as_str).filter(|text| text.len() >= SHARED_TEXT);
         let slot = match text {
             Some(text) => *slots.entry((before.get(&path).copied(), text)).or_insert(count),
             None => count,

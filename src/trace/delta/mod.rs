@@ -9,6 +9,8 @@ mod decoder;
 mod diff;
 mod encoder;
 mod fit;
+mod form;
+mod hexed;
 mod path;
 mod stamp;
 #[cfg(test)]

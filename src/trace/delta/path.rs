@@ -1,9 +1,8 @@
-//! Places in an object, and changing what is there.
+//! Places in an object.
 
-use std::cmp::Ordering;
 use std::collections::HashMap;
 
-use serde_json::Value;
+use crate::model::{Json, Text};
 
 /// One step down from a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -12,49 +11,6 @@ pub(super) enum Step<K> {
     Index(usize),
     /// Into a map.
     Key(K),
-}
-
-/// A place as readers hold it.
-pub(super) type Path = Vec<Step<String>>;
-
-/// Puts `value` at `path`, or removes what is there: a key from its map, an element and all after it from its array.
-///
-/// # Errors
-/// Where the place to put something does not exist. Removing what is not there does nothing.
-pub(super) fn assign(root: &mut Value, path: &[Step<String>], value: Option<Value>) -> Result<(), String> {
-    let Some((last, parents)) = path.split_last() else {
-        *root = value.unwrap_or_default();
-        return Ok(());
-    };
-    let mut at = root;
-    for step in parents {
-        let next = match (step, at) {
-            (Step::Key(key), Value::Object(map)) => map.get_mut(key),
-            (Step::Index(index), Value::Array(items)) => items.get_mut(*index),
-            _ => None,
-        };
-        match next {
-            Some(next) => at = next,
-            None if value.is_none() => return Ok(()),
-            None => return Err("a change has no place in its object".to_owned()),
-        }
-    }
-    match (last, at, value) {
-        (Step::Key(key), Value::Object(map), Some(value)) => match map.get_mut(key) {
-            Some(old) => *old = value,
-            None => drop(map.insert(key.clone(), value)),
-        },
-        (Step::Key(key), Value::Object(map), None) => drop(map.remove(key)),
-        (Step::Index(index), Value::Array(items), Some(value)) => match items.len().cmp(index) {
-            Ordering::Greater => items[*index] = value,
-            Ordering::Equal => items.push(value),
-            Ordering::Less => return Err("a change leaves a hole in an array".to_owned()),
-        },
-        (Step::Index(index), Value::Array(items), None) => items.truncate(*index),
-        (.., Some(_)) => return Err("a change has no place in its object".to_owned()),
-        (.., None) => {}
-    }
-    Ok(())
 }
 
 /// A place as the writer holds it: a number, so that lists of places compare fast.
@@ -66,8 +22,8 @@ pub(super) const ROOT: PathId = 0;
 /// All places that a writer has met.
 #[derive(Debug)]
 pub(super) struct Paths {
-    nodes: Vec<(PathId, Step<Box<str>>)>,
-    children: HashMap<(PathId, Step<Box<str>>), PathId>,
+    nodes: Vec<(PathId, Step<Text>)>,
+    children: HashMap<(PathId, Step<Text>), PathId>,
 }
 
 impl Default for Paths {
@@ -82,10 +38,10 @@ impl Paths {
     }
 
     /// The place one step down from another.
-    pub(super) fn child(&mut self, parent: PathId, step: Step<&str>) -> PathId {
+    pub(super) fn child(&mut self, parent: PathId, step: Step<&Text>) -> PathId {
         let step = match step {
             Step::Index(index) => Step::Index(index),
-            Step::Key(key) => Step::Key(Box::from(key)),
+            Step::Key(key) => Step::Key(key.clone()),
         };
         *self.children.entry((parent, step)).or_insert_with_key(|(parent, step)| {
             self.nodes.push((*parent, step.clone()));
@@ -99,21 +55,21 @@ impl Paths {
     }
 
     /// The steps to a place.
-    pub(super) fn steps(&self, path: PathId) -> Vec<&Step<Box<str>>> {
+    pub(super) fn steps(&self, path: PathId) -> Vec<&Step<Text>> {
         let mut steps: Vec<_> = self.up(path).map(|at| &self.nodes[at as usize].1).collect();
         steps.reverse();
         steps
     }
 
     /// What is at a place.
-    pub(super) fn get<'v>(&self, root: &'v Value, path: PathId) -> Option<&'v Value> {
+    pub(super) fn get<'v>(&self, root: &'v Json, path: PathId) -> Option<&'v Json> {
         if path == ROOT {
             return Some(root);
         }
         let (parent, step) = &self.nodes[path as usize];
         match (step, self.get(root, *parent)?) {
-            (Step::Key(key), Value::Object(map)) => map.get(&**key),
-            (Step::Index(index), Value::Array(items)) => items.get(*index),
+            (Step::Key(key), Json::Object(map)) => map.get(key),
+            (Step::Index(index), Json::Array(items)) => items.get(*index),
             _ => None,
         }
     }
@@ -124,43 +80,13 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn key(name: &str) -> Step<String> {
-        Step::Key(name.to_owned())
-    }
-
-    #[test]
-    fn places_are_set_appended_and_removed() {
-        let mut object = json!({"a": [1, 2]});
-        assign(&mut object, &[key("a"), Step::Index(2)], Some(json!(3))).unwrap();
-        assign(&mut object, &[key("b")], Some(json!({}))).unwrap();
-        assign(&mut object, &[key("b"), key("c")], Some(json!(true))).unwrap();
-        assert_eq!(object, json!({"a": [1, 2, 3], "b": {"c": true}}));
-        assign(&mut object, &[key("a"), Step::Index(1)], None).unwrap();
-        assign(&mut object, &[key("b"), key("c")], None).unwrap();
-        assign(&mut object, &[key("x"), key("y")], None).unwrap();
-        assert_eq!(object, json!({"a": [1], "b": {}}));
-    }
-
-    #[test]
-    fn changes_without_a_place_are_errors() {
-        let mut object = json!({"a": [1], "s": "text"});
-        for path in [
-            vec![key("x"), key("y")],
-            vec![key("a"), Step::Index(5)],
-            vec![key("s"), key("t")],
-            vec![key("a"), key("b")],
-        ] {
-            assert!(assign(&mut object, &path, Some(json!(1))).is_err(), "{path:?}");
-        }
-    }
-
     #[test]
     fn equal_places_have_equal_numbers() {
         let mut paths = Paths::default();
-        let spec = paths.child(ROOT, Step::Key("spec"));
+        let spec = paths.child(ROOT, Step::Key(&"spec".into()));
         let first = paths.child(spec, Step::Index(0));
         assert_eq!(paths.child(spec, Step::Index(0)), first);
         assert_eq!(paths.up(first).collect::<Vec<_>>(), [first, spec]);
-        assert_eq!(paths.get(&json!({"spec": [7]}), first), Some(&json!(7)));
+        assert_eq!(paths.get(&json!({"spec": [7]}).into(), first), Some(&json!(7).into()));
     }
 }

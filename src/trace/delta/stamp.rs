@@ -1,5 +1,10 @@
 //! API-server times (`2026-11-24T10:00:05Z`) as seconds since the Unix epoch, where the text comes back exactly.
 
+use crate::model::Text;
+
+/// The first second that has no text of its own: the year 2106.
+pub(super) const END: u32 = 4_291_747_200;
+
 const DAY: u32 = 86_400;
 
 /// The seconds of a time that is written exactly as [`text`] writes it.
@@ -25,7 +30,7 @@ pub(super) fn seconds(time: &str) -> Option<u32> {
 }
 
 /// The text of a time.
-pub(super) fn text(seconds: u32) -> String {
+pub(super) fn text(seconds: u32) -> Text {
     let (year, month, day) = civil(seconds / DAY);
     let rest = seconds % DAY;
     let mut out = *b"0000-00-00T00:00:00Z";
@@ -40,7 +45,7 @@ pub(super) fn text(seconds: u32) -> String {
     put(11, rest / 3_600);
     put(14, rest / 60 % 60);
     put(17, rest % 60);
-    String::from_utf8_lossy(&out).into_owned()
+    Text::new(String::from_utf8_lossy(&out))
 }
 
 /// Days since the epoch. Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", `days_from_civil`.

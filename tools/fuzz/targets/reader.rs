@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use kubereel::trace::{Limits, Reader, Salvage, Stretch};
+use kubereel::trace::{Limits, Reader, Records, Salvage, Stretch};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
@@ -11,10 +11,13 @@ fuzz_target!(|bytes: &[u8]| {
     if let Ok(reader) = Reader::new(bytes, Path::new("fuzz.reel"), limits) {
         reader.take_while(Result::is_ok).for_each(drop);
     }
+    let mut records = Records::new(&limits);
     let mut salvage = Salvage::after_magic(bytes, limits);
     while let Ok(Some(stretch)) = salvage.next_stretch() {
-        if let Stretch::Chunk(chunk) = stretch {
-            chunk.into_records().for_each(drop);
+        if let Stretch::Block(block) = stretch
+            && records.feed(&block).is_ok()
+        {
+            records.by_ref().for_each(drop);
         }
     }
 });

@@ -1,0 +1,125 @@
+use std::cell::Cell;
+use std::sync::Arc;
+
+use super::{Json, Text};
+
+/// The entries of a JSON object, sorted by key.
+#[derive(Debug, Clone)]
+pub struct Map(Arc<[(Text, Json)]>);
+
+impl Map {
+    /// The value of a key.
+    pub fn get(&self, key: &str) -> Option<&Json> {
+        self.find(key).ok().map(|at| &self.0[at].1)
+    }
+
+    /// The value of a key, to be changed. Copies the entries, not what they hold, where somebody else has them.
+    pub fn get_mut(&mut self, key: &str) -> Option<&mut Json> {
+        let at = self.find(key).ok()?;
+        Some(&mut Arc::make_mut(&mut self.0)[at].1)
+    }
+
+    /// As [`Map::get_mut`], with a look first where the key was found in a like map, which is noted in `found`.
+    pub(crate) fn get_mut_near(&mut self, key: &str, found: &Cell<usize>) -> Option<&mut Json> {
+        if self.0.get(found.get()).is_none_or(|(own, _)| own != key) {
+            found.set(self.find(key).ok()?);
+        }
+        Some(&mut Arc::make_mut(&mut self.0)[found.get()].1)
+    }
+
+    /// Sets the value of a key.
+    pub fn insert(&mut self, key: impl Into<Text> + AsRef<str>, value: Json) {
+        match self.find(key.as_ref()) {
+            Ok(at) => Arc::make_mut(&mut self.0)[at].1 = value,
+            Err(at) => {
+                let (before, after) = self.0.split_at(at);
+                let entry = std::iter::once((key.into(), value));
+                self.0 = before.iter().cloned().chain(entry).chain(after.iter().cloned()).collect();
+            }
+        }
+    }
+
+    /// Takes a key out. Whether it was there.
+    pub fn remove(&mut self, key: &str) -> bool {
+        let Ok(at) = self.find(key) else { return false };
+        let (before, after) = self.0.split_at(at);
+        self.0 = before.iter().chain(&after[1..]).cloned().collect();
+        true
+    }
+
+    /// Whether a key is there.
+    pub fn contains_key(&self, key: &str) -> bool {
+        self.find(key).is_ok()
+    }
+
+    /// All entries, sorted by key.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&Text, &Json)> {
+        self.0.iter().map(|(key, value)| (key, value))
+    }
+
+    /// All keys, sorted.
+    pub fn keys(&self) -> impl ExactSizeIterator<Item = &Text> {
+        self.0.iter().map(|(key, _)| key)
+    }
+
+    /// All values in the order of their keys.
+    pub fn values(&self) -> impl ExactSizeIterator<Item = &Json> {
+        self.0.iter().map(|(_, value)| value)
+    }
+
+    /// How many entries there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether both are the same entries in memory.
+    pub fn is_same(&self, other: &Map) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    fn find(&self, key: &str) -> Result<usize, usize> {
+        self.0.binary_search_by(|(own, _)| own.as_str().cmp(key))
+    }
+}
+
+impl Default for Map {
+    fn default() -> Map {
+        Map(Arc::new([]))
+    }
+}
+
+impl PartialEq for Map {
+    fn eq(&self, other: &Map) -> bool {
+        self.is_same(other) || self.0 == other.0
+    }
+}
+
+impl Eq for Map {}
+
+impl From<Vec<(Text, Json)>> for Map {
+    /// Of equal keys the last one counts.
+    fn from(mut entries: Vec<(Text, Json)>) -> Map {
+        if !entries.is_sorted_by(|(a, _), (b, _)| a < b) {
+            entries.sort_by(|(a, _), (b, _)| a.cmp(b));
+            entries.dedup_by(|later, earlier| {
+                let same = later.0 == earlier.0;
+                if same {
+                    std::mem::swap(later, earlier);
+                }
+                same
+            });
+        }
+        Map(entries.into())
+    }
+}
+
+impl FromIterator<(Text, Json)> for Map {
+    fn from_iter<I: IntoIterator<Item = (Text, Json)>>(entries: I) -> Map {
+        entries.into_iter().collect::<Vec<_>>().into()
+    }
+}
