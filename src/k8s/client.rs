@@ -103,7 +103,7 @@ async fn load(options: &ConnectOptions) -> Result<(Config, String), K8sError> {
         Ok(kubeconfig) => kubeconfig,
         Err(error) if options.kubeconfig.is_none() && options.context.is_none() => {
             let config = Config::incluster().map_err(|_| bad(chain(&error)))?;
-            return Ok((ours(config, None), "in-cluster".to_owned()));
+            return Ok((ours(config, false), "in-cluster".to_owned()));
         }
         Err(error) => return Err(bad(chain(&error))),
     };
@@ -117,24 +117,25 @@ async fn load(options: &ConnectOptions) -> Result<(Config, String), K8sError> {
         return Err(bad(format!("has no context {context:?}; its contexts are: {}", listed(&known))));
     }
     let choice = KubeConfigOptions { context: Some(context.clone()), ..Default::default() };
-    let proxy = proxy_of(&kubeconfig, &context);
+    let has_own_proxy = names_proxy(&kubeconfig, &context);
     let config = Config::from_custom_kubeconfig(kubeconfig, &choice).await.map_err(|e| bad(chain(&e)))?;
-    Ok((ours(config, proxy), context))
+    Ok((ours(config, has_own_proxy), context))
 }
 
-/// The `proxy-url` of a context's cluster.
-fn proxy_of(kubeconfig: &Kubeconfig, context: &str) -> Option<String> {
-    let context = kubeconfig.contexts.iter().find(|c| c.name == context)?.context.as_ref()?;
-    let cluster = kubeconfig.clusters.iter().find(|c| c.name == context.cluster)?.cluster.as_ref()?;
-    cluster.proxy_url.clone().filter(|proxy| !proxy.is_empty())
+/// Whether the cluster of a context has a `proxy-url`.
+fn names_proxy(kubeconfig: &Kubeconfig, context: &str) -> bool {
+    let context = kubeconfig.contexts.iter().find(|c| c.name == context).and_then(|c| c.context.as_ref());
+    let cluster = context.and_then(|context| kubeconfig.clusters.iter().find(|c| c.name == context.cluster));
+    let cluster = cluster.and_then(|c| c.cluster.as_ref());
+    cluster.and_then(|c| c.proxy_url.as_ref()).is_some_and(|proxy| !proxy.is_empty())
 }
 
 /// What we set in every configuration.
-fn ours(mut config: Config, own_proxy: Option<String>) -> Config {
+fn ours(mut config: Config, has_own_proxy: bool) -> Config {
     config.connect_timeout = Some(Duration::from_secs(10));
     // Retries are ours to make and to count.
     config.default_retry = false;
-    if own_proxy.is_none() {
+    if !has_own_proxy {
         let chosen = proxy::from_env(&config.cluster_url);
         // kube's reading keeps the user and password, but takes no address without scheme.
         let as_read = config.proxy_url.take().filter(|url| url.scheme().is_some());

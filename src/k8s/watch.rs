@@ -129,7 +129,11 @@ impl Watcher {
     /// The server refuses the list or the watch for a reason that waiting does not mend: no permission, no such kind.
     pub async fn next(&mut self) -> Result<Step, K8sError> {
         loop {
-            sleep(std::mem::take(&mut self.pause)).await;
+            // Even a wait of no length takes a tick of the timer, a millisecond.
+            if !self.pause.is_zero() {
+                sleep(self.pause).await;
+                self.pause = Duration::ZERO;
+            }
             let step = match &self.state {
                 State::Unlisted => self.start_list().await?,
                 State::Paging(_) => self.next_item().await?,

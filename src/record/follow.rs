@@ -2,6 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::kinds::RecordKind;
 use super::known::Known;
@@ -21,8 +22,8 @@ const HELD_UP: Duration = Duration::from_secs(1);
 /// How far the recording of a kind has come.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Start {
-    /// The first list is not complete.
-    Listing,
+    /// The first list is not complete; something of it came at this time.
+    Listing(Instant),
     /// It is in the reel.
     Synced,
     /// The server does not give it.
@@ -79,18 +80,34 @@ impl Follower {
                 step = watcher.next() => step,
             };
             match step {
-                Ok(step) => self.take(step).await,
+                Ok(step) => {
+                    let came = !matches!(step, Step::Interrupted(_));
+                    self.take(step).await;
+                    self.report(came, &start);
+                }
                 Err(error) if !self.synced => {
                     start.send_replace(Start::Refused(error.to_string()));
                     return;
                 }
                 Err(error) => self.interrupted(GapReason::Disconnected, error.to_string()),
             }
-            if self.synced && *start.borrow() == Start::Listing {
-                start.send_replace(Start::Synced);
-            }
         }
         self.close_gap(self.clock.now());
+    }
+
+    /// Tells who waits for the first list how far it is.
+    fn report(&self, came: bool, start: &watch::Sender<Start>) {
+        start.send_if_modified(|state| match state {
+            Start::Listing(_) if self.synced => {
+                *state = Start::Synced;
+                true
+            }
+            Start::Listing(last) if came => {
+                *last = Instant::now();
+                true
+            }
+            _ => false,
+        });
     }
 
     async fn take(&mut self, step: Step) {
@@ -117,7 +134,7 @@ impl Follower {
                 }
             }
             None => {
-                self.interrupted(GapReason::Unreadable, "the list holds an object without name".to_owned())
+                self.interrupted(GapReason::Unreadable, "the list holds an object without name".to_owned());
             }
         }
     }
@@ -145,7 +162,7 @@ impl Follower {
                 self.known.changed(&event);
                 let held = self.tell(event).await;
                 if held >= HELD_UP {
-                    self.note(format!(
+                    self.note(&format!(
                         "the disk held the recorder up for {held:.1?}: what arrived then is stamped late"
                     ));
                 }
@@ -158,7 +175,7 @@ impl Follower {
     fn all_here(&mut self, at: TraceTime) {
         if let Some(away) = self.away.take() {
             let seconds = at.since(away.from).as_secs_f64();
-            self.note(format!(
+            self.note(&format!(
                 "the watch goes on after {seconds:.1} s; nothing is missing, but what happened then is stamped late"
             ));
         }
@@ -173,7 +190,7 @@ impl Follower {
             Some(away) if reason == GapReason::Disconnected || away.reason != GapReason::Disconnected => {}
             Some(away) => (away.reason, away.detail) = (reason, detail),
             None => {
-                self.note(format!("the watch is interrupted: {detail}"));
+                self.note(&format!("the watch is interrupted: {detail}"));
                 self.away = Some(Away { from: self.complete, reason, detail });
             }
         }
@@ -191,7 +208,7 @@ impl Follower {
         self.sink.push(Record::Gap(Gap { at, from, kind: self.kind_name(), reason, detail }));
     }
 
-    fn note(&self, text: String) {
+    fn note(&self, text: &str) {
         let text = format!("{}: {text}", self.kind.kind);
         self.sink.push(Record::Note(Note { at: self.clock.now(), text }));
     }

@@ -15,8 +15,8 @@ use crate::model::{ClockAnchor, Gap, GapReason, Note, ObjectEvent, Record, Trace
 use crate::pace::Clock;
 use crate::trace::Sink;
 
-/// How long the first list of a kind may take, tries included, before the recording goes on without it.
-const LISTS_WITHIN: Duration = Duration::from_mins(2);
+/// How long nothing of the first list of a kind may come, tries included, before the recording goes on without it.
+const COMES_WITHIN: Duration = Duration::from_mins(2);
 
 /// How long the watches may take to write what they hold and end.
 const STOPS_WITHIN: Duration = Duration::from_secs(10);
@@ -93,7 +93,7 @@ impl Recorder {
         let (stop, stopped) = watch::channel(false);
         tasks.spawn(until(stopped.clone(), clocks::tie(clock.clone(), sink.clone())));
         for kind in kinds {
-            let (tell, start) = watch::channel(Start::Listing);
+            let (tell, start) = watch::channel(Start::Listing(Instant::now()));
             starts.push((kind.clone(), start));
             let stamp = clock.clone();
             let watcher =
@@ -106,10 +106,8 @@ impl Recorder {
         for kind in denied {
             recorder.not_recorded(&kind, "list and watch are not allowed");
         }
-        // All lists come at the same time, so they share the time that they have.
-        let until = Instant::now() + LISTS_WITHIN;
         for (kind, start) in starts {
-            recorder.await_start(&kind, start, until).await?;
+            recorder.await_start(&kind, start).await?;
         }
         Ok(recorder)
     }
@@ -138,16 +136,19 @@ impl Recorder {
         &self,
         kind: &RecordKind,
         mut start: watch::Receiver<Start>,
-        until: Instant,
     ) -> Result<(), RecordError> {
         let name = kind.to_string();
-        let why = match timeout_at(until, start.wait_for(|s| *s != Start::Listing)).await {
-            Ok(Ok(state)) => match &*state {
-                Start::Refused(why) => why.clone(),
-                Start::Synced | Start::Listing => return Ok(()),
-            },
-            Ok(Err(_)) => return Err(RecordError::Task { kind: name }),
-            Err(_) => format!("the server gave no whole list within {LISTS_WITHIN:?}"),
+        let why = loop {
+            let state = start.borrow_and_update().clone();
+            match state {
+                Start::Synced => return Ok(()),
+                Start::Refused(why) => break why,
+                Start::Listing(came) => match timeout_at(came + COMES_WITHIN, start.changed()).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(_)) => return Err(RecordError::Task { kind: name }),
+                    Err(_) => break format!("nothing of its list came for {COMES_WITHIN:?}"),
+                },
+            }
         };
         if kind.required {
             let source = K8sError::Transport { doing: format!("list {name}"), what: why };

@@ -93,7 +93,7 @@ impl Marks {
         for record in reader {
             match record? {
                 Record::Object(event) => {
-                    drop(marks.events.replace((event.key.kind.to_string(), event.rv.to_string())))
+                    marks.events.insert((event.key.kind.to_string(), event.rv.to_string()));
                 }
                 Record::Gap(gap) => marks.gaps.push(gap),
                 Record::Note(note) => marks.notes.push(note.text),

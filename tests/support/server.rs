@@ -4,10 +4,13 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail};
 use kube::config::{Config, KubeConfigOptions, Kubeconfig};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
+
+/// So often a start may fail.
+const TRIES: usize = 30;
 
 /// An API server that can be killed and started again with the same arguments, on the same port.
 pub struct ApiServer {
@@ -55,8 +58,20 @@ impl ApiServer {
         stat.is_ok_and(|stat| !stat.contains(") Z "))
     }
 
-    /// Starts it again with more arguments; returns once it is ready.
+    /// Starts it again with more arguments, as often as a kubelet would; returns once it is ready.
     pub async fn start(&mut self, more: &[&str], client: &kube::Client) -> anyhow::Result<()> {
+        for _ in 0..TRIES {
+            if self.start_once(more, client).await? {
+                return Ok(());
+            }
+            // Whoever took its port for a connection of his own gives it back soon.
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        bail!("the API server ended {TRIES} times at its start")
+    }
+
+    /// Whether it became ready; it may end before.
+    async fn start_once(&mut self, more: &[&str], client: &kube::Client) -> anyhow::Result<bool> {
         let (program, args) = self.command.split_first().context("no command line")?;
         let child = Command::new(program)
             .args(args)
@@ -66,14 +81,15 @@ impl ApiServer {
             .spawn()?;
         self.pid = child.id();
         let child = self.child.insert(child);
-        loop {
+        while child.try_wait()?.is_none() {
             let ready = http::Request::get("/readyz").body(Vec::new())?;
-            match tokio::time::timeout(Duration::from_secs(2), client.request_text(ready)).await {
-                Ok(Ok(_)) => return Ok(()),
-                _ => ensure!(child.try_wait()?.is_none(), "the API server ended at its start"),
+            let answer = tokio::time::timeout(Duration::from_secs(2), client.request_text(ready)).await;
+            if matches!(answer, Ok(Ok(_))) {
+                return Ok(true);
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
+        Ok(false)
     }
 }
 

@@ -64,7 +64,7 @@ impl Shaker {
     pub async fn shake(&mut self, changes: usize) {
         for _ in 0..changes {
             let drawn = match self.draw.below(10) {
-                0..=3 if self.there.len() < OBJECTS => self.create(),
+                0..=3 if self.there.len() < OBJECTS => Some(self.create()),
                 4..=7 => self.change(),
                 _ => {
                     if let Some(request) = self.delete() {
@@ -98,14 +98,14 @@ impl Shaker {
         self.taken.push(Taken { kind: kind.name(), version, wall_ns: self.clock.wall_ns() });
     }
 
-    fn create(&mut self) -> Option<(Kind, Request)> {
+    fn create(&mut self) -> (Kind, Request) {
         let kinds = kinds();
         // Mostly pods.
         let kind = kinds.get(self.draw.below(12) as usize).cloned().unwrap_or(POD);
         let (key, object) = self.object(&kind);
         let request = Request::create(&kind, &object);
         self.there.push((kind.clone(), key));
-        Some((kind, request))
+        (kind, request)
     }
 
     fn change(&mut self) -> Option<(Kind, Request)> {
@@ -152,8 +152,8 @@ impl Shaker {
             }
             "Node" => object["status"] = json!({"capacity": {"cpu": "4", "memory": "8Gi", "pods": "110"}}),
             "Service" => {
-                object["spec"] =
-                    json!({"selector": {"app": "a"}, "ports": [{"port": 80, "targetPort": 8080}]})
+                let ports = json!([{"port": 80, "targetPort": 8080}]);
+                object["spec"] = json!({"selector": {"app": "a"}, "ports": ports});
             }
             "PriorityClass" => object["value"] = self.draw.below(1000).into(),
             _ => {}

@@ -75,8 +75,8 @@ pub async fn take(taker: Taker, port: u16, count: usize, file: &Path) -> anyhow:
         Taker::Raw => raw(&client, count, file).await?,
         Taker::Ours => ours(client, count, file, false).await?,
         Taker::OursManaged => ours(client, count, file, true).await?,
-        Taker::Typed => typed(client, count, file).await?,
-        Taker::TypedStore => typed_store(client, count, file).await?,
+        Taker::Typed => Box::pin(typed(client, count, file)).await?,
+        Taker::TypedStore => Box::pin(typed_store(client, count, file)).await?,
     }
     println!("{} {} {}", clock.now().as_secs_f64(), cpu_seconds()? - cpu, peak_mib()?);
     Ok(())
@@ -125,13 +125,13 @@ async fn ours(client: kube::Client, count: usize, file: &Path, managed_fields: b
 
 async fn typed(client: kube::Client, count: usize, file: &Path) -> anyhow::Result<()> {
     let events = watcher(Api::<Pod>::all(client), watcher::Config::default());
-    write_lines(events, count, file).await
+    Box::pin(write_lines(events, count, file)).await
 }
 
 async fn typed_store(client: kube::Client, count: usize, file: &Path) -> anyhow::Result<()> {
     let (store, writer) = reflector::store::<Pod>();
     let events = reflector(writer, watcher(Api::all(client), watcher::Config::default()));
-    write_lines(events, count, file).await?;
+    Box::pin(write_lines(events, count, file)).await?;
     drop(store);
     Ok(())
 }
