@@ -3,11 +3,12 @@
 BASELINE  ?= v1.36.3
 CANDIDATE ?= v1.37.2
 SAMPLE    ?= traces/churn.reel
+MINUTES   ?= 60
 KUBEREEL  := target/release/kubereel
 VENV      := target/venv
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint fmt bench audit programs clean
+.PHONY: help demo test lint fmt bench soak audit programs clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,6 +21,7 @@ demo: ## compare two real kube-scheduler versions on the shipped recording
 
 test: lint programs $(VENV)/ready $(VENV)/bin/versitygw ## lints, then all tests, those against the real control plane included
 	KUBEREEL_PYTHON=$(CURDIR)/$(VENV)/bin/python cargo test --locked
+	cargo run --locked --example soak -- --minutes 3 --fault-every 20
 
 # The second reader of the trace format, which the conformance test runs, needs two packages.
 $(VENV)/ready:
@@ -44,8 +46,14 @@ programs:
 fmt: ## format the code
 	cargo fmt
 
-bench: ## the trace format beside gzip JSON, plain MessagePack and YAML, in one run
+bench: ## the trace format and the recorder beside other ways to do the same
 	cargo bench --locked --bench trace
+	cargo bench --locked --bench record
+	cargo bench --locked --bench overhead
+
+soak: ## a recorder for MINUTES (60) on a cluster where something goes wrong every minute
+	cargo build --release --locked --bin kubereel --example soak
+	target/release/examples/soak --minutes $(MINUTES)
 
 audit: ## licences, sources and advisories; needs `cargo deny` and the network
 	cargo deny check

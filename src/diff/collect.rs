@@ -117,6 +117,13 @@ impl Collector {
             }
             // The last words of an object that another has replaced.
             Some(_) => return,
+            // A deletion that a list showed has only what names the object, without the annotation of a run.
+            None if event.inferred && event.verb == Verb::Deleted => {
+                match self.uids.iter().rposition(|known| **known == *uid) {
+                    Some(at) => at,
+                    None => return,
+                }
+            }
             None => {
                 let id: Arc<str> = Arc::from(id);
                 let pod = self.first_sight(event, id.clone());

@@ -169,6 +169,16 @@ impl Script<'_> {
         self.emit(at, Verb::Deleted)
     }
 
+    /// A list no longer held the pod: of it there is only what names it.
+    pub(crate) fn found_gone(self, at: u64) -> Self {
+        let mut object = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {}});
+        for field in ["name", "namespace", "uid"] {
+            object["metadata"][field] = self.object["metadata"][field].clone();
+        }
+        self.run.event(at, Verb::Deleted, true, object);
+        self
+    }
+
     fn emit(self, at: u64, verb: Verb) -> Self {
         self.run.event(at, verb, self.inferred, self.object.clone());
         self

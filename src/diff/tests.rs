@@ -156,6 +156,17 @@ fn what_was_not_seen_to_happen_gives_a_decision_and_no_latency() {
 }
 
 #[test]
+fn a_deletion_that_a_list_showed_ends_the_pod_of_that_uid() {
+    let mut run = cluster("a");
+    run.pod("p").added(1).bound(5, "n1").found_gone(9);
+    let facts = run.facts();
+    assert_eq!(facts.counts.pods, 1, "the uid of the deletion was taken for another pod");
+    let pod = facts.counted_pod("p").unwrap();
+    assert!(pod.has_reached(Milestone::Gone));
+    assert_eq!(pod.node.as_deref(), Some("n1"));
+}
+
+#[test]
 fn the_last_object_of_an_id_counts() {
     let mut run = cluster("a");
     run.pod("p").added(1).bound(5, "n1").deleted(9);

@@ -4,7 +4,9 @@ use std::time::Duration;
 use kube::config::{Config, KubeConfigOptions, Kubeconfig};
 
 use super::error::{K8sError, chain};
+use super::proxy;
 use super::request::{Request, send};
+use super::session::Session;
 use crate::model::Json;
 
 /// Which cluster.
@@ -27,6 +29,14 @@ pub struct Target {
     pub url: String,
     /// Its `gitVersion`.
     pub version: String,
+    options: ConnectOptions,
+}
+
+impl Target {
+    /// The connection for those that outlive its credentials.
+    pub fn session(&self) -> Session {
+        Session::new(self.client.clone(), self.options.clone())
+    }
 }
 
 impl std::fmt::Display for Target {
@@ -41,13 +51,7 @@ impl std::fmt::Display for Target {
 /// # Errors
 /// [`K8sError`] that names the kubeconfig, the address or the context to look at.
 pub async fn connect(options: &ConnectOptions) -> Result<Target, K8sError> {
-    let (mut config, context) = load(options).await?;
-    config.connect_timeout = Some(Duration::from_secs(10));
-    // Retries are ours to make and to count.
-    config.default_retry = false;
-    let url = config.cluster_url.to_string();
-    let client = kube::Client::try_from(config)
-        .map_err(|e| K8sError::Kubeconfig { path: shown_path(options), what: chain(&e) })?;
+    let Built { client, context, url } = build(options).await?;
     // `/version` is open to everybody; listing namespaces' own rules is not, so wrong credentials show here.
     let whoami = serde_json::json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",
         "spec": {"resourceAttributes": {"verb": "list", "resource": "pods"}}});
@@ -55,7 +59,27 @@ pub async fn connect(options: &ConnectOptions) -> Result<Target, K8sError> {
     let path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews".to_owned();
     ask(&client, Request::post(path, &whoami), &url, &context).await?;
     let version = version["gitVersion"].as_str().unwrap_or("unknown").to_owned();
-    Ok(Target { client, context, url, version })
+    Ok(Target { client, context, url, version, options: options.clone() })
+}
+
+/// A client that has not been used yet.
+pub(super) struct Built {
+    pub(super) client: kube::Client,
+    pub(super) context: String,
+    pub(super) url: String,
+}
+
+/// Reads the kubeconfig and makes a client; runs the program that it names for credentials.
+pub(super) async fn build(options: &ConnectOptions) -> Result<Built, K8sError> {
+    let (config, context) = load(options).await?;
+    let url = config.cluster_url.to_string();
+    // That program runs as long as it likes: not on a thread that others wait for.
+    let made =
+        tokio::task::spawn_blocking(move || kube::Client::try_from(config).map_err(|e| chain(&e))).await;
+    let client = made
+        .unwrap_or_else(|e| Err(e.to_string()))
+        .map_err(|what| K8sError::Kubeconfig { path: shown_path(options), what })?;
+    Ok(Built { client, context, url })
 }
 
 async fn ask(client: &kube::Client, request: Request, url: &str, context: &str) -> Result<Json, K8sError> {
@@ -79,7 +103,7 @@ async fn load(options: &ConnectOptions) -> Result<(Config, String), K8sError> {
         Ok(kubeconfig) => kubeconfig,
         Err(error) if options.kubeconfig.is_none() && options.context.is_none() => {
             let config = Config::incluster().map_err(|_| bad(chain(&error)))?;
-            return Ok((config, "in-cluster".to_owned()));
+            return Ok((ours(config, false), "in-cluster".to_owned()));
         }
         Err(error) => return Err(bad(chain(&error))),
     };
@@ -93,8 +117,31 @@ async fn load(options: &ConnectOptions) -> Result<(Config, String), K8sError> {
         return Err(bad(format!("has no context {context:?}; its contexts are: {}", listed(&known))));
     }
     let choice = KubeConfigOptions { context: Some(context.clone()), ..Default::default() };
+    let has_own_proxy = names_proxy(&kubeconfig, &context);
     let config = Config::from_custom_kubeconfig(kubeconfig, &choice).await.map_err(|e| bad(chain(&e)))?;
-    Ok((config, context))
+    Ok((ours(config, has_own_proxy), context))
+}
+
+/// Whether the cluster of a context has a `proxy-url`.
+fn names_proxy(kubeconfig: &Kubeconfig, context: &str) -> bool {
+    let context = kubeconfig.contexts.iter().find(|c| c.name == context).and_then(|c| c.context.as_ref());
+    let cluster = context.and_then(|context| kubeconfig.clusters.iter().find(|c| c.name == context.cluster));
+    let cluster = cluster.and_then(|c| c.cluster.as_ref());
+    cluster.and_then(|c| c.proxy_url.as_ref()).is_some_and(|proxy| !proxy.is_empty())
+}
+
+/// What we set in every configuration.
+fn ours(mut config: Config, has_own_proxy: bool) -> Config {
+    config.connect_timeout = Some(Duration::from_secs(10));
+    // Retries are ours to make and to count.
+    config.default_retry = false;
+    if !has_own_proxy {
+        let chosen = proxy::from_env(&config.cluster_url);
+        // kube's reading keeps the user and password, but takes no address without scheme.
+        let as_read = config.proxy_url.take().filter(|url| url.scheme().is_some());
+        config.proxy_url = chosen.map(|url| as_read.unwrap_or(url));
+    }
+    config
 }
 
 fn listed(names: &[String]) -> String {
@@ -115,7 +162,5 @@ pub async fn component_client(options: &ConnectOptions, url: &str) -> Result<kub
     let (mut config, _) = load(options).await?;
     let bad = |what: String| K8sError::Kubeconfig { path: shown_path(options), what };
     config.cluster_url = url.parse().map_err(|e| bad(format!("{url:?} is no address: {e}")))?;
-    config.connect_timeout = Some(Duration::from_secs(10));
-    config.default_retry = false;
     kube::Client::try_from(config).map_err(|e| bad(chain(&e)))
 }

@@ -1,17 +1,26 @@
 //! The only code that talks to a cluster: connecting, raw watches, single requests, ordered submission.
 
+mod backoff;
 mod client;
 mod discover;
 mod error;
+mod lines;
+mod open;
+mod proxy;
 mod request;
 mod scope;
+mod session;
+mod step;
 mod submit;
 mod watch;
+mod wire;
 
 pub use client::{ConnectOptions, Target, component_client, connect};
 pub use discover::discover;
 pub use error::K8sError;
 pub use request::{PatchType, Reply, Request, send};
 pub use scope::Scope;
+pub use session::Session;
+pub use step::{Interruption, Step, WatchLimits};
 pub use submit::{Answer, Submitter};
-pub use watch::{Interruption, Step, Watcher};
+pub use watch::Watcher;

@@ -16,11 +16,13 @@ pub struct RecordKind {
 }
 
 impl RecordKind {
-    pub(super) fn required(kind: Kind) -> RecordKind {
+    /// All objects of a kind without which a recording is worthless.
+    pub fn required(kind: Kind) -> RecordKind {
         RecordKind { kind, scope: Scope::default(), required: true }
     }
 
-    pub(super) fn optional(kind: Kind) -> RecordKind {
+    /// All objects of a kind that a recording can do without.
+    pub fn optional(kind: Kind) -> RecordKind {
         RecordKind { required: false, ..RecordKind::required(kind) }
     }
 }

@@ -1,96 +1,160 @@
 use std::collections::HashMap;
 
-use crate::model::{Json, ObjectEvent, ObjectKey, TraceTime, Verb};
+use serde_json::json;
 
-/// The last state of every object of a kind: what a relist is compared with.
-#[derive(Debug, Default)]
+use crate::model::{Kind, ObjectEvent, ObjectKey, Text, TraceTime, Verb};
+
+/// What is known of the objects of a kind: enough to see what a list holds that the changes did not show. No states:
+/// those of a large cluster would take gigabytes.
+#[derive(Debug)]
 pub(super) struct Known {
-    objects: HashMap<ObjectKey, Json>,
+    kind: Kind,
+    objects: HashMap<Name, Entry>,
+    /// Number of the list that is coming or came last.
+    list: u32,
+}
+
+/// Namespace and name.
+type Name = (Option<Text>, Text);
+
+#[derive(Debug)]
+struct Entry {
+    uid: Text,
+    rv: Text,
+    /// The list that held the object last, or during which it was seen.
+    list: u32,
 }
 
 impl Known {
-    /// Takes note of a change.
-    pub(super) fn apply(&mut self, event: &ObjectEvent) {
-        match event.verb {
-            Verb::Deleted => self.objects.remove(&event.key),
-            _ => self.objects.insert(event.key.clone(), event.object.clone()),
-        };
+    /// Nothing is known of a kind.
+    pub(super) fn new(kind: Kind) -> Known {
+        Known { kind, objects: HashMap::new(), list: 0 }
     }
 
-    /// What must have happened between the last change and this list, as inferred events in a stable order.
-    /// An object with another UID was deleted and made again.
-    pub(super) fn relisted(&mut self, at: TraceTime, items: Vec<Json>) -> Vec<ObjectEvent> {
-        let mut gone = std::mem::take(&mut self.objects);
-        let mut events = Vec::new();
-        for item in items {
-            let Some(mut event) = ObjectEvent::new(at, Verb::Added, item) else { continue };
-            event.inferred = true;
-            let before = gone.remove(&event.key);
-            match before {
-                Some(old) if uid(&old) != event.uid => events.extend(deletion(at, &old)),
-                Some(old) if old["metadata"]["resourceVersion"] == event.rv.as_str() => {
-                    self.apply(&event);
-                    continue;
-                }
-                Some(_) => event.verb = Verb::Modified,
-                None => {}
-            }
-            self.apply(&event);
-            events.push(event);
+    /// Takes note of a change.
+    pub(super) fn changed(&mut self, event: &ObjectEvent) {
+        let name = name(&event.key);
+        if event.verb == Verb::Deleted {
+            self.objects.remove(&name);
+        } else {
+            let (uid, rv) = (event.uid.clone(), event.rv.clone());
+            self.objects.insert(name, Entry { uid, rv, list: self.list });
         }
-        let mut deleted: Vec<_> = gone.into_values().filter_map(|old| deletion(at, &old)).collect();
-        deleted.sort_by(|a, b| a.key.cmp(&b.key));
-        events.extend(deleted);
+    }
+
+    /// A list begins; one that was not complete counts no more.
+    pub(super) fn list_started(&mut self) {
+        self.list = self.list.wrapping_add(1);
+    }
+
+    /// What must have happened to an object that a list shows: nothing, a change, or, where its UID is another one, a
+    /// deletion and a creation. `new` is the verb of one that was not known.
+    pub(super) fn listed(&mut self, mut event: ObjectEvent, new: Verb) -> Vec<ObjectEvent> {
+        let mut events = Vec::new();
+        event.verb = new;
+        event.inferred = new != Verb::Initial;
+        match self.objects.get_mut(&name(&event.key)) {
+            Some(entry) if entry.uid != event.uid => {
+                events.extend(deletion(&self.kind, event.at, &name(&event.key), entry));
+            }
+            Some(entry) if entry.rv == event.rv => {
+                entry.list = self.list;
+                return events;
+            }
+            Some(_) => (event.verb, event.inferred) = (Verb::Modified, true),
+            None => {}
+        }
+        self.changed(&event);
+        events.push(event);
+        events
+    }
+
+    /// The list is complete: what it did not hold is gone. In a stable order.
+    pub(super) fn list_done(&mut self, at: TraceTime) -> Vec<ObjectEvent> {
+        let list = self.list;
+        let gone = self.objects.extract_if(|_, entry| entry.list != list);
+        let mut events: Vec<_> =
+            gone.filter_map(|(name, entry)| deletion(&self.kind, at, &name, &entry)).collect();
+        events.sort_by(|a, b| a.key.cmp(&b.key));
         events
     }
 }
 
-fn uid(object: &Json) -> &str {
-    object["metadata"]["uid"].as_str().unwrap_or_default()
+fn name(key: &ObjectKey) -> Name {
+    (key.namespace.clone(), key.name.clone())
 }
 
-fn deletion(at: TraceTime, last: &Json) -> Option<ObjectEvent> {
-    let event = ObjectEvent::new(at, Verb::Deleted, last.clone())?;
+/// A deletion that was not seen. Of the object there is only what names it.
+fn deletion(kind: &Kind, at: TraceTime, (namespace, name): &Name, entry: &Entry) -> Option<ObjectEvent> {
+    let mut metadata = json!({"name": name, "uid": entry.uid, "resourceVersion": entry.rv});
+    if let Some(namespace) = namespace {
+        metadata["namespace"] = namespace.as_str().into();
+    }
+    let object = json!({"apiVersion": kind.api_version(), "kind": kind.kind, "metadata": metadata});
+    let event = ObjectEvent::new(at, Verb::Deleted, object)?;
     Some(ObjectEvent { inferred: true, ..event })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use crate::model::POD;
 
-    fn pod(name: &str, uid: &str, rv: &str) -> Json {
-        Json::from(json!({"apiVersion": "v1", "kind": "Pod",
-               "metadata": {"namespace": "n", "name": name, "uid": uid, "resourceVersion": rv}}))
+    fn pod(verb: Verb, name: &str, uid: &str, rv: &str) -> ObjectEvent {
+        let object = json!({"apiVersion": "v1", "kind": "Pod", "spec": {"nodeName": "n"},
+               "metadata": {"namespace": "n", "name": name, "uid": uid, "resourceVersion": rv}});
+        ObjectEvent::new(TraceTime::ZERO, verb, object).unwrap()
+    }
+
+    fn told(events: &[ObjectEvent]) -> Vec<(Verb, bool, &str, &str)> {
+        events.iter().map(|e| (e.verb, e.inferred, e.key.name.as_str(), e.uid.as_str())).collect()
     }
 
     #[test]
     fn a_relist_yields_exactly_the_differences() {
-        let mut known = Known::default();
-        for (name, uid, rv) in
-            [("same", "1", "1"), ("changed", "2", "2"), ("gone", "3", "3"), ("reborn", "4", "4")]
-        {
-            known.apply(&ObjectEvent::new(TraceTime::ZERO, Verb::Initial, pod(name, uid, rv)).unwrap());
+        let mut known = Known::new(POD);
+        known.list_started();
+        for (name, uid) in [("same", "1"), ("changed", "2"), ("gone", "3"), ("reborn", "4")] {
+            let events = known.listed(pod(Verb::Added, name, uid, "1"), Verb::Initial);
+            assert_eq!(told(&events), [(Verb::Initial, false, name, uid)]);
         }
-        let list = vec![
-            pod("same", "1", "1"),
-            pod("changed", "2", "9"),
-            pod("reborn", "5", "8"),
-            pod("new", "6", "7"),
-        ];
-        let events = known.relisted(TraceTime::from_millis(5), list);
-        let seen: Vec<_> = events.iter().map(|e| (e.verb, e.key.name.as_str(), e.uid.as_str())).collect();
+        assert_eq!(known.list_done(TraceTime::ZERO), []);
+        known.changed(&pod(Verb::Modified, "same", "1", "5"));
+
+        known.list_started();
+        let mut events = Vec::new();
+        for (name, uid, rv) in
+            [("same", "1", "5"), ("changed", "2", "9"), ("reborn", "5", "8"), ("new", "6", "7")]
+        {
+            events.extend(known.listed(pod(Verb::Added, name, uid, rv), Verb::Added));
+        }
+        events.extend(known.list_done(TraceTime::from_millis(5)));
         assert_eq!(
-            seen,
+            told(&events),
             [
-                (Verb::Modified, "changed", "2"),
-                (Verb::Deleted, "reborn", "4"),
-                (Verb::Added, "reborn", "5"),
-                (Verb::Added, "new", "6"),
-                (Verb::Deleted, "gone", "3"),
+                (Verb::Modified, true, "changed", "2"),
+                (Verb::Deleted, true, "reborn", "4"),
+                (Verb::Added, true, "reborn", "5"),
+                (Verb::Added, true, "new", "6"),
+                (Verb::Deleted, true, "gone", "3"),
             ]
         );
-        assert!(events.iter().all(|e| e.inferred));
-        assert!(known.relisted(TraceTime::ZERO, vec![]).len() == 4);
+        let gone = json!({"apiVersion": "v1", "kind": "Pod",
+            "metadata": {"namespace": "n", "name": "gone", "uid": "3", "resourceVersion": "1"}});
+        assert_eq!(events[4].object, gone);
+    }
+
+    #[test]
+    fn a_list_that_breaks_off_deletes_nothing() {
+        let mut known = Known::new(POD);
+        known.list_started();
+        known.listed(pod(Verb::Added, "a", "1", "1"), Verb::Initial);
+        known.listed(pod(Verb::Added, "b", "2", "1"), Verb::Initial);
+        known.list_started();
+        assert!(known.listed(pod(Verb::Added, "a", "1", "1"), Verb::Initial).is_empty());
+        known.list_started();
+        let again = known.listed(pod(Verb::Added, "b", "2", "3"), Verb::Initial);
+        assert_eq!(told(&again), [(Verb::Modified, true, "b", "2")]);
+        assert_eq!(told(&known.list_done(TraceTime::ZERO)), [(Verb::Deleted, true, "a", "1")]);
     }
 }

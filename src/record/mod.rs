@@ -1,5 +1,7 @@
 //! Watches to reel: one watcher a kind, every change stamped at arrival, everything that may be missing marked.
 
+mod clocks;
+mod follow;
 mod kinds;
 mod known;
 mod metrics;

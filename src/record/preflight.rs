@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::kinds::RecordKind;
 use super::recorder::RecordError;
-use crate::k8s::{Request, send};
+use crate::k8s::{Request, Session};
 use crate::model::Kind;
 
 /// What a watch needs.
@@ -20,10 +20,10 @@ const REVIEWS: &str = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
 /// # Errors
 /// [`RecordError::Forbidden`] with the role to apply, where a required kind is among the latter.
 pub(super) async fn permitted(
-    client: &kube::Client,
+    session: &Session,
     kinds: &[RecordKind],
 ) -> Result<(Vec<RecordKind>, Vec<RecordKind>), RecordError> {
-    let answers = join_all(kinds.iter().map(|kind| may_watch(client, kind))).await;
+    let answers = join_all(kinds.iter().map(|kind| may_watch(session, kind))).await;
     let (mut granted, mut denied) = (Vec::new(), Vec::new());
     for (kind, may) in kinds.iter().zip(answers) {
         if may { granted.push(kind.clone()) } else { denied.push(kind.clone()) }
@@ -36,17 +36,17 @@ pub(super) async fn permitted(
     Ok((granted, denied))
 }
 
-async fn may_watch(client: &kube::Client, kind: &RecordKind) -> bool {
-    join_all(VERBS.map(|verb| may(client, kind, verb))).await.into_iter().all(|may| may)
+async fn may_watch(session: &Session, kind: &RecordKind) -> bool {
+    join_all(VERBS.map(|verb| may(session, kind, verb))).await.into_iter().all(|may| may)
 }
 
-async fn may(client: &kube::Client, kind: &RecordKind, verb: &str) -> bool {
+async fn may(session: &Session, kind: &RecordKind, verb: &str) -> bool {
     let Kind { group, plural, .. } = &kind.kind;
     let namespace = kind.scope.namespace.as_deref().unwrap_or_default();
     let review = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",
         "spec": {"resourceAttributes": {"verb": verb, "group": group, "resource": plural, "namespace": namespace}}});
-    match send(client, &Request::post(REVIEWS.to_owned(), &review)).await {
-        Ok(reply) => reply.body["status"]["allowed"] == true,
+    match session.send(&Request::post(REVIEWS.to_owned(), &review)).await {
+        Ok(reply) => reply.body["status"]["allowed"] != false,
         // A server that does not answer this still answers the list.
         Err(error) => {
             tracing::debug!("cannot ask whether {kind} may be watched: {error}");

@@ -3,18 +3,23 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout, timeout_at};
 
+use super::clocks;
+use super::follow::{Follower, Start};
 use super::kinds::RecordKind;
-use super::known::Known;
 use super::preflight;
 use super::redact::Redaction;
-use crate::k8s::{Interruption, K8sError, Step, Watcher};
-use crate::model::{ClockAnchor, Gap, GapReason, Json, Note, ObjectEvent, Record, Synced, TraceTime, Verb};
+use crate::k8s::{K8sError, Session, WatchLimits, Watcher};
+use crate::model::{ClockAnchor, Gap, GapReason, Note, ObjectEvent, Record, TraceTime};
 use crate::pace::Clock;
 use crate::trace::Sink;
 
-/// How often trace time is tied to the wall clock.
-const ANCHOR_INTERVAL: Duration = Duration::from_secs(10);
+/// How long nothing of the first list of a kind may come, tries included, before the recording goes on without it.
+const COMES_WITHIN: Duration = Duration::from_mins(2);
+
+/// How long the watches may take to write what they hold and end.
+const STOPS_WITHIN: Duration = Duration::from_secs(10);
 
 /// Sees every object event as it is recorded.
 pub type Tap = Arc<dyn Fn(&ObjectEvent) + Send + Sync>;
@@ -48,39 +53,25 @@ pub enum RecordError {
     },
 }
 
-/// What a recording keeps.
+/// What a recording keeps, and how patient it is.
 #[derive(Clone, Default)]
 pub struct RecordOptions {
     /// What is taken out of objects.
     pub redaction: Arc<Redaction>,
     /// Sees every event.
     pub tap: Option<Tap>,
+    /// The patience of the watches.
+    pub limits: WatchLimits,
 }
 
 /// Records kinds into a reel until it is stopped.
 #[derive(Debug)]
 pub struct Recorder {
     tasks: JoinSet<()>,
+    stop: watch::Sender<bool>,
     clock: Arc<dyn Clock>,
     sink: Sink,
     redaction: Arc<Redaction>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Start {
-    Listing,
-    Synced,
-    Refused(String),
-}
-
-struct KindRecorder {
-    kind: RecordKind,
-    clock: Arc<dyn Clock>,
-    sink: Sink,
-    options: RecordOptions,
-    known: Known,
-    last_seen: TraceTime,
-    synced: bool,
 }
 
 impl Recorder {
@@ -89,46 +80,56 @@ impl Recorder {
     /// # Errors
     /// [`RecordError::Forbidden`] where a required kind may not be listed, [`RecordError::Required`] where it cannot.
     pub async fn start(
-        client: &kube::Client,
+        session: impl Into<Session>,
         kinds: Vec<RecordKind>,
         options: RecordOptions,
         sink: Sink,
         clock: Arc<dyn Clock>,
     ) -> Result<Recorder, RecordError> {
-        let (kinds, denied) = preflight::permitted(client, &kinds).await?;
-        for kind in denied {
-            not_recorded(&kind, "list and watch are not allowed", &options.redaction, &sink, &*clock);
-        }
+        let session = session.into();
+        let (kinds, denied) = preflight::permitted(&session, &kinds).await?;
         let mut tasks = JoinSet::new();
         let mut starts = Vec::new();
-        tasks.spawn(tie_clocks(clock.clone(), sink.clone()));
+        let (stop, stopped) = watch::channel(false);
+        tasks.spawn(until(stopped.clone(), clocks::tie(clock.clone(), sink.clone())));
         for kind in kinds {
-            let (tell, start) = watch::channel(Start::Listing);
+            let (tell, start) = watch::channel(Start::Listing(Instant::now()));
             starts.push((kind.clone(), start));
             let stamp = clock.clone();
-            let watcher = Watcher::new(client.clone(), kind.kind.clone(), move || stamp.now())
-                .within(kind.scope.clone());
-            let recorder = KindRecorder {
-                kind,
-                clock: clock.clone(),
-                sink: sink.clone(),
-                options: options.clone(),
-                known: Known::default(),
-                last_seen: clock.now(),
-                synced: false,
-            };
-            tasks.spawn(recorder.run(watcher, tell));
+            let watcher =
+                Watcher::new(session.clone(), kind.kind.clone(), options.limits, move || stamp.now())
+                    .within(kind.scope.clone());
+            let follower = Follower::new(kind, clock.clone(), sink.clone(), &options);
+            tasks.spawn(follower.run(watcher, tell, stopped.clone()));
         }
-        let recorder = Recorder { tasks, clock, sink, redaction: options.redaction };
+        let recorder = Recorder { tasks, stop, clock, sink, redaction: options.redaction };
+        for kind in denied {
+            recorder.not_recorded(&kind, "list and watch are not allowed");
+        }
         for (kind, start) in starts {
             recorder.await_start(&kind, start).await?;
         }
         Ok(recorder)
     }
 
-    /// Ends all watches. What they pushed so far is in the sink's queue.
+    /// Ends all watches. What they pushed is in the sink's queue by then; what may be missing at the end, too.
     pub async fn stop(mut self) {
+        self.stop.send_replace(true);
+        let ended = async {
+            while let Some(ended) = self.tasks.join_next().await {
+                if let Err(error) = ended {
+                    let detail = format!("a watch broke off: {error}");
+                    self.gap(TraceTime::ZERO, GapReason::Disconnected, detail);
+                }
+            }
+        };
+        if timeout(STOPS_WITHIN, ended).await.is_err() {
+            let at = self.clock.now();
+            let detail = "the writer was too slow for what the watches held at the end".to_owned();
+            self.gap(at, GapReason::Overflow, detail);
+        }
         self.tasks.shutdown().await;
+        self.sink.push(Record::Clock(ClockAnchor { at: self.clock.now(), wall_ns: self.clock.wall_ns() }));
     }
 
     async fn await_start(
@@ -137,113 +138,46 @@ impl Recorder {
         mut start: watch::Receiver<Start>,
     ) -> Result<(), RecordError> {
         let name = kind.to_string();
-        let state = start.wait_for(|s| *s != Start::Listing).await;
-        let state = state.map_err(|_| RecordError::Task { kind: name.clone() })?.clone();
-        match state {
-            Start::Refused(why) if kind.required => {
-                let source = K8sError::Transport { doing: format!("list {name}"), what: why };
-                Err(RecordError::Required { kind: name, source })
+        let why = loop {
+            let state = start.borrow_and_update().clone();
+            match state {
+                Start::Synced => return Ok(()),
+                Start::Refused(why) => break why,
+                Start::Listing(came) => match timeout_at(came + COMES_WITHIN, start.changed()).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(_)) => return Err(RecordError::Task { kind: name }),
+                    Err(_) => break format!("nothing of its list came for {COMES_WITHIN:?}"),
+                },
             }
-            Start::Refused(why) => {
-                not_recorded(kind, &why, &self.redaction, &self.sink, &*self.clock);
-                Ok(())
-            }
-            Start::Synced | Start::Listing => Ok(()),
+        };
+        if kind.required {
+            let source = K8sError::Transport { doing: format!("list {name}"), what: why };
+            return Err(RecordError::Required { kind: name, source });
         }
-    }
-}
-
-/// A kind is missing: told now, and to whoever reads the reel.
-fn not_recorded(kind: &RecordKind, why: &str, redaction: &Redaction, sink: &Sink, clock: &dyn Clock) {
-    tracing::warn!("{kind} are not recorded: {why}");
-    let text = format!("{} not recorded: {}", kind.kind, redaction.message(why.to_owned()));
-    sink.push(Record::Note(Note { at: clock.now(), text }));
-}
-
-async fn tie_clocks(clock: Arc<dyn Clock>, sink: Sink) {
-    let mut ticks = tokio::time::interval(ANCHOR_INTERVAL);
-    loop {
-        ticks.tick().await;
-        sink.push(Record::Clock(ClockAnchor { at: clock.now(), wall_ns: clock.wall_ns() }));
-    }
-}
-
-impl KindRecorder {
-    async fn run(mut self, mut watcher: Watcher, tell: watch::Sender<Start>) {
-        loop {
-            match watcher.next().await {
-                Ok(step) => {
-                    self.take(step);
-                    if self.synced {
-                        tell.send_replace(Start::Synced);
-                    }
-                }
-                Err(error) if !self.synced => {
-                    tell.send_replace(Start::Refused(error.to_string()));
-                    return;
-                }
-                Err(error) => {
-                    self.gap(GapReason::Disconnected, error.to_string());
-                    tokio::time::sleep(Duration::from_secs(1)).await;
-                }
-            }
-        }
+        self.not_recorded(kind, &why);
+        Ok(())
     }
 
-    fn take(&mut self, step: Step) {
-        match step {
-            Step::Listed { at, items, rv } => self.listed(at, items, rv),
-            Step::Changed { at, verb, object } => {
-                self.last_seen = at;
-                match ObjectEvent::new(at, verb, self.options.redaction.object(&object)) {
-                    Some(event) => self.push(event),
-                    None => self.gap(GapReason::Unreadable, "an object without name".to_owned()),
-                }
-            }
-            Step::Interrupted(Interruption::Expired(why)) => self.gap(GapReason::Expired, why),
-            Step::Interrupted(Interruption::Disconnected(why)) => self.gap(GapReason::Disconnected, why),
-            Step::Interrupted(Interruption::Unreadable(why)) => self.gap(GapReason::Unreadable, why),
-        }
+    /// A kind is missing: told now, and to whoever reads the reel.
+    fn not_recorded(&self, kind: &RecordKind, why: &str) {
+        tracing::warn!("{kind} are not recorded: {why}");
+        let text = format!("{} not recorded: {}", kind.kind, self.redaction.message(why.to_owned()));
+        self.sink.push(Record::Note(Note { at: self.clock.now(), text }));
     }
 
-    fn listed(&mut self, at: TraceTime, items: Vec<Json>, rv: String) {
-        self.last_seen = at;
-        let items = items.into_iter().map(|item| self.options.redaction.object(&item)).collect::<Vec<_>>();
-        if self.synced {
-            for event in self.known.relisted(at, items) {
-                self.tell(event);
-            }
-            return;
-        }
-        for event in items.into_iter().filter_map(|item| ObjectEvent::new(at, Verb::Initial, item)) {
-            self.push(event);
-        }
-        let kind = self.kind_name();
-        self.sink.push(Record::Synced(Synced { at, kind, rv }));
-        self.synced = true;
-    }
-
-    fn push(&mut self, event: ObjectEvent) {
-        self.known.apply(&event);
-        self.tell(event);
-    }
-
-    fn tell(&self, event: ObjectEvent) {
-        if let Some(tap) = &self.options.tap {
-            tap(&event);
-        }
-        self.sink.push(Record::Object(event));
-    }
-
-    fn gap(&self, reason: GapReason, detail: String) {
-        tracing::warn!("{}: {reason:?}: {detail}", self.kind);
+    /// Something may be missing, of whatever kind.
+    fn gap(&self, from: TraceTime, reason: GapReason, detail: String) {
+        tracing::error!("{detail}");
         let at = self.clock.now();
-        let (from, kind) = (self.last_seen, self.kind_name());
-        let detail = self.options.redaction.message(detail);
-        self.sink.push(Record::Gap(Gap { at, from, kind, reason, detail }));
+        self.sink.push(Record::Gap(Gap { at, from, kind: "*".to_owned(), reason, detail }));
     }
+}
 
-    fn kind_name(&self) -> String {
-        self.kind.kind.name()
+/// Runs a task until the recording is stopped.
+async fn until(mut stopped: watch::Receiver<bool>, task: impl Future<Output = ()>) {
+    tokio::select! {
+        // A recorder that is dropped without a word stops too.
+        _ = stopped.wait_for(|stopped| *stopped) => {}
+        () = task => {}
     }
 }

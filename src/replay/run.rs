@@ -248,7 +248,7 @@ impl Stage {
         engine.mark(RunPhase::WarmUp, BTreeMap::new());
         let driver = matches!(mode, Mode::Open { .. }).then(|| engine.driver(&open_time));
         let options = RecordOptions { tap: Some(engine.tap()), ..RecordOptions::default() };
-        let recorder = Recorder::start(&target.client, default_kinds(), options, sink, clock).await?;
+        let recorder = Recorder::start(target.session(), default_kinds(), options, sink, clock).await?;
         Ok(Stage { engine, recorder, virtual_time, open_time, driver })
     }
 

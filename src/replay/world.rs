@@ -116,9 +116,10 @@ impl WorldState {
             self.counts.assigned_pods_gone += 1;
         }
         if event.verb == Verb::Deleted {
-            self.pods.remove(&event.uid);
-            if self.uid_of_id.get(&now.id) == Some(&event.uid) {
-                self.uid_of_id.remove(&now.id);
+            // A deletion that a list showed does not tell the id.
+            let id = self.pods.remove(&event.uid).map_or(now.id, |pod| pod.id);
+            if self.uid_of_id.get(&id) == Some(&event.uid) {
+                self.uid_of_id.remove(&id);
             }
         } else {
             self.uid_of_id.insert(now.id.clone(), event.uid.clone());
@@ -275,6 +276,19 @@ mod tests {
         world.refused("other");
         assert_eq!(world.whereabouts("other"), Whereabouts::Gone);
         assert!(world.has_seen_pod(5) && !world.has_seen_pod(6));
+    }
+
+    #[test]
+    fn a_pod_that_a_list_no_longer_holds_is_gone_under_its_id() {
+        let mut world = WorldState::default();
+        let mut made = pod(Verb::Added, Some("n1"), "Running");
+        made.object.set(&["metadata", "annotations", crate::model::ID_ANNOTATION], "id-1".into());
+        world.observe(&made);
+        assert_eq!(world.whereabouts("id-1"), Whereabouts::Here("u"));
+        let names = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "namespace": "n", "uid": "u"}});
+        world.observe(&ObjectEvent::new(TraceTime::ZERO, Verb::Deleted, names).unwrap());
+        assert_eq!(world.whereabouts("id-1"), Whereabouts::Gone);
+        assert_eq!(world.counts.assigned_pods_gone, 1);
     }
 
     #[test]

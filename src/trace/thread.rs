@@ -11,6 +11,9 @@ use crate::model::{Gap, GapReason, Record, TraceTime};
 /// Records that wait for the disk at most; one more is dropped and counted as a gap.
 const QUEUE: usize = 1 << 14;
 
+/// Of these, those that make [`Sink::has_room`] say no: whole objects are large, and others need room too.
+const ROOM: u64 = 1 << 11;
+
 /// How often an idle writer looks whether its block is old enough to be written.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -43,6 +46,12 @@ impl Sink {
             self.shared.queued.fetch_sub(1, Ordering::Relaxed);
             self.shared.dropped.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// Whether the writer keeps up. One whose source can wait, as a watch can, waits until it does before it pushes
+    /// more: nothing is lost then, and memory stays small.
+    pub fn has_room(&self) -> bool {
+        self.shared.queued.load(Ordering::Relaxed) < ROOM
     }
 
     /// Whether the writer has given up; the reason comes out of [`ReelThread::seal`].

@@ -154,9 +154,8 @@ async fn produce(cluster: &Cluster, args: &Args) -> anyhow::Result<Summary> {
     let write = WriteOptions { level: LEVEL, overwrite: args.overwrite, ..WriteOptions::default() };
     let header = header(&target, cluster, args, clock.wall_ns());
     let reel = ReelThread::start(&args.out, &header, write)?;
-    let recorder =
-        Recorder::start(&target.client, default_kinds(), RecordOptions::default(), reel.sink(), clock)
-            .await?;
+    let options = RecordOptions::default();
+    let recorder = Recorder::start(target.session(), default_kinds(), options, reel.sink(), clock).await?;
     let length = Duration::from_secs(60 * args.minutes);
     let script = scenario::script(args.seed, &machines, length);
     let played = play::play(&stage, script, stage.clock.now(), length).await;

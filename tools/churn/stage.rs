@@ -8,7 +8,7 @@ use anyhow::Context;
 use kubereel::hollow::{
     Driver, Fleet, HollowRequest, Leases, PodBehaviour, annotated_behaviour, registration,
 };
-use kubereel::k8s::{Answer, Reply, Request, Step as Seen, Submitter, Watcher, send};
+use kubereel::k8s::{Answer, Reply, Request, Step as Seen, Submitter, WatchLimits, Watcher, send};
 use kubereel::model::{Json, Kind, NODE, ObjectEvent, ObjectKey, POD, TraceTime, Verb};
 use kubereel::pace::Clock;
 use kubereel::replay::OWNER_ANNOTATION;
@@ -55,7 +55,7 @@ impl Stage {
             Arc::new(complain),
         );
         let stamp = clock.clone();
-        let watcher = Watcher::new(client.clone(), POD, move || stamp.now());
+        let watcher = Watcher::new(client.clone(), POD, WatchLimits::default(), move || stamp.now());
         Stage {
             client: client.clone(),
             leases: Leases::start(client.clone(), clock.clone()),
@@ -120,23 +120,21 @@ impl Stage {
 /// Shows the hollow nodes what happens to pods.
 async fn follow(mut watcher: Watcher, driver: Driver, clock: Arc<dyn Clock>) {
     loop {
-        let events: Vec<Option<ObjectEvent>> = match watcher.next().await {
-            Ok(Seen::Listed { at, items, .. }) => {
-                items.into_iter().map(|item| ObjectEvent::new(at, Verb::Initial, item)).collect()
-            }
-            Ok(Seen::Changed { at, verb, object }) => vec![ObjectEvent::new(at, verb, object)],
+        let event = match watcher.next().await {
+            Ok(Seen::Listed { at, object }) => ObjectEvent::new(at, Verb::Initial, object),
+            Ok(Seen::Changed { at, verb, object }) => ObjectEvent::new(at, verb, object),
             Ok(Seen::Interrupted(interruption)) => {
                 tracing::warn!("the nodes' watch of pods: {interruption:?}");
-                continue;
+                None
             }
+            Ok(Seen::ListStarted | Seen::ListDone { .. } | Seen::Complete { .. }) => None,
             Err(error) => {
                 tracing::warn!("the nodes cannot list pods: {error}");
-                tokio::time::sleep(Duration::from_secs(1)).await;
-                continue;
+                None
             }
         };
-        for event in events.iter().flatten() {
-            driver.observe(event, clock.now());
+        if let Some(event) = event {
+            driver.observe(&event, clock.now());
         }
     }
 }

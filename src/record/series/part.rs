@@ -44,7 +44,7 @@ impl Part {
         let unfinished = Unfinished(Some(&path));
         let recorded = RecordOptions { redaction: options.redaction.clone(), ..RecordOptions::default() };
         let kinds = options.kinds.clone();
-        let recorder = Recorder::start(&target.client, kinds, recorded, reel.sink(), clock.clone()).await?;
+        let recorder = Recorder::start(target.session(), kinds, recorded, reel.sink(), clock.clone()).await?;
         unfinished.keep();
         Ok(Part { id: header.id, clock, recorder, reel, path })
     }

@@ -1,0 +1,117 @@
+//! What a watcher costs a real API server: CPU of kube-apiserver under the same changes without any, with
+//! `kubectl get pods -w -A`, and with one recorder, in turn: `cargo bench --bench overhead -- [ROUNDS] [SECONDS] [CHANGES A SECOND]`.
+
+#![allow(clippy::print_stdout, missing_docs, reason = "a program for people")]
+
+#[path = "../../tests/support/shake.rs"]
+mod shake;
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::Context;
+use kubereel::cluster::{self, Cluster, ClusterSpec, Component, Dirs, Version};
+use kubereel::k8s::{ConnectOptions, connect};
+use shake::Shaker;
+use tokio::time::{MissedTickBehavior, interval, sleep};
+
+const KUBEREEL: &str = env!("CARGO_BIN_EXE_kubereel");
+
+/// After its start a watcher lists; that is over by then.
+const SETTLES_WITHIN: Duration = Duration::from_secs(5);
+
+/// Who watches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Watching {
+    Nobody,
+    Kubectl,
+    Recorder,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let numbers: Vec<u32> = std::env::args().filter_map(|arg| arg.parse().ok()).collect();
+    let number = |place: usize, default| numbers.get(place).copied().unwrap_or(default);
+    let (rounds, seconds, rate) = (number(0, 5), number(1, 20), number(2, 100));
+    let name = format!("overhead-{}", std::process::id());
+    let mut spec = ClusterSpec::new(name, Version::default(), Dirs::from_env()?);
+    spec.shim = Some(KUBEREEL.into());
+    let cluster = cluster::up(&spec).await?;
+    let measured = measure(&cluster, rounds, Duration::from_secs(seconds.into()), rate).await;
+    cluster.down().await?;
+    measured
+}
+
+async fn measure(cluster: &Cluster, rounds: u32, window: Duration, rate: u32) -> anyhow::Result<()> {
+    let options = ConnectOptions { kubeconfig: Some(cluster.kubeconfig()), context: None };
+    let target = connect(&options).await?;
+    let pid = cluster.process(Component::ApiServer).context("the API server is stopped")?.pid;
+    let dir = tempfile::tempdir()?;
+    let mut shaker = Shaker::new(target.client.clone(), 1);
+    shaker.shake(1_000).await;
+    println!("CPU of kube-apiserver, ms a second, at {rate} changes a second, windows of {window:?}");
+    println!("{:>6} {:>10} {:>24} {:>16}", "round", "nobody", "kubectl get pods -w -A", "kubereel record");
+    let mut sums = [0.0; 3];
+    for round in 1..=rounds {
+        let mut row = [0.0; 3];
+        for (place, who) in [Watching::Nobody, Watching::Kubectl, Watching::Recorder].into_iter().enumerate()
+        {
+            let child = start(who, &cluster.kubeconfig(), dir.path())?;
+            shake_for(&mut shaker, SETTLES_WITHIN, rate).await;
+            let before = cpu_seconds(pid)?;
+            shake_for(&mut shaker, window, rate).await;
+            row[place] = (cpu_seconds(pid)? - before) * 1e3 / window.as_secs_f64();
+            if let Some(mut child) = child {
+                child.kill()?;
+                child.wait()?;
+            }
+            sums[place] += row[place] / f64::from(rounds);
+        }
+        println!("{round:>6} {:>10.1} {:>24.1} {:>16.1}", row[0], row[1], row[2]);
+    }
+    println!("{:>6} {:>10.1} {:>24.1} {:>16.1}", "mean", sums[0], sums[1], sums[2]);
+    println!("{:>6} {:>10} {:>+24.1} {:>+16.1}", "added", "", sums[1] - sums[0], sums[2] - sums[0]);
+    Ok(())
+}
+
+fn start(who: Watching, kubeconfig: &Path, dir: &Path) -> anyhow::Result<Option<Child>> {
+    let mut command = match who {
+        Watching::Nobody => return Ok(None),
+        Watching::Kubectl => {
+            let mut command = Command::new("kubectl");
+            command.args(["get", "pods", "--watch", "--all-namespaces"]);
+            command
+        }
+        Watching::Recorder => {
+            let mut command = Command::new(KUBEREEL);
+            command.args(["record", "--overwrite", "--out"]).arg(dir.join("overhead.reel"));
+            command
+        }
+    };
+    command.arg("--kubeconfig").arg(kubeconfig).stdout(Stdio::null()).stderr(Stdio::null());
+    Ok(Some(command.spawn().with_context(|| format!("{who:?} does not start"))?))
+}
+
+async fn shake_for(shaker: &mut Shaker, time: Duration, rate: u32) {
+    let shake = async {
+        let mut ticks = interval(Duration::from_secs(1) / rate);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
+        loop {
+            ticks.tick().await;
+            shaker.shake(1).await;
+        }
+    };
+    tokio::select! {
+        () = shake => {}
+        () = sleep(time) => {}
+    }
+}
+
+/// What a process has had of all cores.
+fn cpu_seconds(pid: u32) -> anyhow::Result<f64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    let after_name = stat.rsplit(") ").next().context("no name in stat")?;
+    let ticks = after_name.split(' ').skip(11).take(2).map(str::parse::<f64>).sum::<Result<f64, _>>()?;
+    Ok(ticks / rustix::param::clock_ticks_per_second() as f64)
+}
