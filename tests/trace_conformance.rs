@@ -104,6 +104,9 @@ fn values() -> Vec<Record> {
     let things = [
         json!({"ints": [0, -1, 127, 128, -129, 32_768, 2_147_483_648_i64, i64::MIN, i64::MAX, u64::MAX], "float": [0.5, -0.0, 1.0, 1e300]}),
         json!({"texts": ["", "ü", "2026-11-24T10:00:05Z", "2026-02-30T10:00:05Z", "line\nbreak"], "none": null, "bool": [true, false]}),
+        json!({"ids": ["39a84127-37ca-4de5-8291-11472f5f6efb", "39A84127-37ca-4de5-8291-11472f5f6efb",
+            "containerd://6f1f3c0b2a9e4d7c8b5a6e1d0c9f8b7a6d5e4c3b2a190817263544536271809f", "ü00112233445566778899aabbccddeeff0"],
+            "times": ["2026-11-24T10:00:05Z", "2026-11-24T10:00:04Z", "1970-01-01T00:00:00Z", "2105-12-31T23:59:59Z", "2106-01-01T00:00:00Z"]}),
         json!({"empty": [{}, [], ""], "deep": [[[[{"a": {"b": {"c": [1, {"d": 2}]}}}]]]]}),
     ];
     let versions = ["10", "9", "", "007", "v1"];
@@ -143,8 +146,8 @@ fn write(name: &str, records: &[Record], seal: bool, detail: Detail) -> Vec<u8> 
     bytes
 }
 
-/// A chunk with any body, as a later version or another program may write it.
-fn chunk(kind: BlockType, sequence: u64, records: u32, body: &[u8]) -> Vec<u8> {
+/// A block with any body, as a later version or another program may write it.
+fn block(kind: BlockType, sequence: u64, records: u32, body: &[u8]) -> Vec<u8> {
     let stored = zstd::bulk::compress(body, 3).expect("memory suffices");
     let header = BlockHeader {
         kind,
@@ -159,17 +162,17 @@ fn chunk(kind: BlockType, sequence: u64, records: u32, body: &[u8]) -> Vec<u8> {
     [header.encode().as_slice(), &stored].concat()
 }
 
-/// Unknown chunk types, record types, fields, and bytes after the last value.
+/// Unknown block types, record types, fields, and bytes after the last value.
 fn later_version() -> Vec<u8> {
     let mut bytes = kubereel::trace::MAGIC.to_vec();
     let map = |value: &Value| rmp_serde::to_vec_named(value).expect("JSON is MessagePack");
-    bytes.extend(chunk(
+    bytes.extend(block(
         BlockType::Header,
         0,
         1,
         &map(&json!({"id": "later", "requires": ["delta"], "news": {"a": 1}})),
     ));
-    bytes.extend(chunk(BlockType::Unknown(77), 1, 9, b"anything"));
+    bytes.extend(block(BlockType::Unknown(77), 1, 9, b"anything"));
     let mut body = Vec::new();
     let mut put = |code: u8, content: &[u8]| {
         body.extend([0xcc, code, 0xc5]);
@@ -183,7 +186,7 @@ fn later_version() -> Vec<u8> {
     form.extend([0x90, 0xc1, 0xc1]);
     put(8, &form);
     put(9, &[5, 1, 0, 7, 1, 0xc1]);
-    bytes.extend(chunk(BlockType::Data, 2, 2, &body));
+    bytes.extend(block(BlockType::Data, 2, 2, &body));
     bytes
 }
 
@@ -191,7 +194,7 @@ fn later_version() -> Vec<u8> {
 fn whole_objects() -> Vec<u8> {
     let mut bytes = kubereel::trace::MAGIC.to_vec();
     let header = rmp_serde::to_vec_named(&header("whole-objects")).expect("a header is a map");
-    bytes.extend(chunk(BlockType::Header, 0, 1, &header));
+    bytes.extend(block(BlockType::Header, 0, 1, &header));
     let mut body = Vec::new();
     for record in life() {
         let Record::Object(event) = record else { continue };
@@ -200,7 +203,16 @@ fn whole_objects() -> Vec<u8> {
         body.extend((content.len() as u16).to_be_bytes());
         body.extend(content);
     }
-    bytes.extend(chunk(BlockType::Data, 1, life().len() as u32, &body));
+    bytes.extend(block(BlockType::Data, 1, life().len() as u32, &body));
+    bytes
+}
+
+/// A block that goes on with a chunk that is not there.
+fn without_start() -> Vec<u8> {
+    let mut bytes = kubereel::trace::MAGIC.to_vec();
+    let header = rmp_serde::to_vec_named(&header("chunk-without-start")).expect("a header is a map");
+    bytes.extend(block(BlockType::Header, 0, 1, &header));
+    bytes.extend(block(BlockType::More, 1, 0, &[]));
     bytes
 }
 
@@ -209,14 +221,17 @@ fn cases() -> Vec<(&'static str, Vec<u8>, i32)> {
     let seconds: Vec<_> =
         (0..5).map(|n| pod(n * 1_500, Verb::Modified, "web-1", &n.to_string(), "Running")).collect();
     let whole = write("life", &life(), true, Detail::Lossless);
-    let several = write("several-chunks", &seconds, true, Detail::Lossless);
+    let several = write("several-blocks", &seconds, true, Detail::Lossless);
+    let minutes: Vec<_> =
+        (0..6).map(|n| pod(n * 25_000, Verb::Modified, "web-1", &n.to_string(), "Running")).collect();
+    let chunks = write("several-chunks", &minutes, true, Detail::Lossless);
     let mut damaged = several.clone();
     let middle = several.len() / 3;
     damaged[middle] ^= 0xff;
     let mut unknown = kubereel::trace::MAGIC.to_vec();
     let requires =
         rmp_serde::to_vec_named(&json!({"requires": ["time-travel"]})).expect("JSON is MessagePack");
-    unknown.extend(chunk(BlockType::Header, 0, 1, &requires));
+    unknown.extend(block(BlockType::Header, 0, 1, &requires));
     vec![
         ("all-types", write("all-types", &all_types(), true, Detail::Lossless), 0),
         ("values", write("values", &values(), true, Detail::Lossless), 0),
@@ -225,7 +240,7 @@ fn cases() -> Vec<(&'static str, Vec<u8>, i32)> {
         ("empty", write("empty", &[], true, Detail::Lossless), 0),
         ("cut-in-body", several[..several.len() - 300].to_vec(), 3),
         (
-            "cut-in-chunk-header",
+            "cut-in-block-header",
             several[..several.len() / 2 / BLOCK_HEADER_LEN * BLOCK_HEADER_LEN].to_vec(),
             3,
         ),
@@ -233,7 +248,9 @@ fn cases() -> Vec<(&'static str, Vec<u8>, i32)> {
         ("later-version", later_version(), 0),
         ("whole-objects", whole_objects(), 0),
         ("life", whole, 0),
-        ("several-chunks", several, 0),
+        ("several-blocks", several, 0),
+        ("several-chunks", chunks, 0),
+        ("chunk-without-start", without_start(), 3),
         ("damaged", damaged, 3),
     ]
 }

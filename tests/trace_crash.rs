@@ -101,6 +101,22 @@ fn check(path: &Path, handed: (u64, TraceTime)) -> bool {
     cut
 }
 
+/// The program prints what is whole, and says with its exit code whether a part is lost.
+fn program_agrees(path: &Path, cut: bool) {
+    let output = Command::new(env!("CARGO_BIN_EXE_kubereel"))
+        .args(["trace", "cat"])
+        .arg(path)
+        .output()
+        .expect("it can be started");
+    let code = output.status.code();
+    let message = String::from_utf8_lossy(&output.stderr);
+    if Reader::open(path).is_ok() {
+        assert_eq!(code, Some(if cut { 3 } else { 0 }), "{message}");
+    } else {
+        assert!(matches!(code, Some(1 | 3)) && !message.is_empty(), "{code:?}: {message}");
+    }
+}
+
 #[test]
 fn a_killed_writer_loses_at_most_the_last_second() {
     let dir = tempfile::tempdir().expect("there is room");
@@ -110,10 +126,11 @@ fn a_killed_writer_loses_at_most_the_last_second() {
             scope.spawn(move || {
                 for kill in (worker..KILLS).step_by(TOGETHER as usize) {
                     let path = dir.join(format!("{kill}.reel"));
-                    // Spread over a bit more than two chunks, in no step with the second.
+                    // Spread over a bit more than two blocks, in no step with the second.
                     let millis = 60 + kill * 7_919 % 2_300;
                     if let Some(handed) = kill_after(&path, millis) {
-                        check(&path, handed);
+                        let cut = check(&path, handed);
+                        program_agrees(&path, cut);
                     }
                 }
             });

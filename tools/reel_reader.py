@@ -11,6 +11,7 @@ import io
 import json
 import struct
 import sys
+import uuid
 
 import msgpack
 import zstandard
@@ -18,7 +19,7 @@ import zstandard
 MAGIC = b"\x89REEL\r\n\x01"
 SYNC = bytes.fromhex("9d4be17a52c836f0a51e6bd4832f970c")
 END = b"REELEND\n"
-HEADER, DATA, SUMMARY = 1, 2, 3
+HEADER, DATA, SUMMARY, MORE = 1, 2, 3, 4
 NAMES = {1: "object", 2: "clock", 3: "synced", 4: "gap", 5: "action", 6: "phase", 7: "note"}
 FORM, CHANGE = 8, 9
 VERBS = ["initial", "added", "modified", "deleted"]
@@ -57,9 +58,9 @@ def unpacker(data):
                             max_buffer_size=LIMIT, ext_hook=msgpack.ExtType)
 
 
-def chunks(file):
-    """Type and decompressed body of each chunk; raises Lost where the file is not whole."""
-    sequence, sealed = 0, False
+def blocks(file):
+    """Type and decompressed body of each block; raises Lost where the file is not whole."""
+    sequence, sealed, frame = 0, False, None
     while True:
         head = file.read(64)
         if not head:
@@ -67,23 +68,28 @@ def chunks(file):
         if sealed and len(head) == 24 and head[16:] == END and crc32c(head[:8]) == struct.unpack("<I", head[8:12])[0]:
             return
         if len(head) < 64:
-            raise Lost("the file ends inside a chunk header")
+            raise Lost("the file ends inside a block header")
         if head[:16] != SYNC or crc32c(head[:60]) != struct.unpack("<I", head[60:])[0]:
-            raise Lost("no chunk where one should start")
+            raise Lost("no block where one should start")
         kind, codec, stored, size, _records, number = struct.unpack("<BB2xIIIQ", head[16:40])
         if codec != 1 or stored > LIMIT or size > LIMIT:
-            raise Lost("a chunk that this reader cannot unpack")
+            raise Lost("a block that this reader cannot unpack")
         if number != sequence:
-            raise Lost(f"chunk {number} follows where chunk {sequence} should")
+            raise Lost(f"block {number} follows where block {sequence} should")
         sequence += 1
         body = file.read(stored)
         if len(body) < stored:
-            raise Lost("the file ends inside a chunk")
+            raise Lost("the file ends inside a block")
         if crc32c(body) != struct.unpack("<I", head[56:60])[0]:
-            raise Lost("a chunk fails its checksum")
-        body = zstandard.ZstdDecompressor().decompress(body, max_output_size=size) if size else b""
-        if len(body) != size:
-            raise Lost("a chunk has another size than it says")
+            raise Lost("a block fails its checksum")
+        if kind != MORE:
+            frame = zstandard.ZstdDecompressor(max_window_size=8 << 20).decompressobj() if kind <= SUMMARY else None
+        elif frame is None:
+            raise Lost("a block goes on with a chunk that did not start")
+        body = frame.decompress(body) if frame else b""
+        if frame and len(body) != size:
+            raise Lost("a block has another size than it says")
+        frame = frame if kind in (DATA, MORE) else None
         sealed |= kind == SUMMARY
         yield kind, body
 
@@ -92,7 +98,8 @@ class Tables:
     """What the changes of one chunk build on."""
 
     def __init__(self):
-        self.strings, self.forms, self.objects, self.time, self.version = [], [], [], 0, 0
+        self.strings, self.forms, self.objects = [], [], []
+        self.time, self.version, self.second = 0, 0, 0
 
     def text(self, value):
         if isinstance(value, str):
@@ -115,15 +122,27 @@ class Tables:
                 out[key] = self.value(value, False)
             return out
         if isinstance(packed, msgpack.Timestamp):
-            time = datetime.datetime.fromtimestamp(packed.seconds, datetime.timezone.utc)
-            return time.strftime("%Y-%m-%dT%H:%M:%SZ")
+            return self.stamp(packed.seconds)
+        if isinstance(packed, int) and packed < 0:
+            step = -1 - packed
+            return self.stamp(self.second + (-(step + 1) // 2 if step % 2 else step // 2))
         if isinstance(packed, msgpack.ExtType):
             if packed.code == 0 and top:
                 return ABSENT
             if packed.code in (1, 2):
                 return int.from_bytes(packed.data, "big", signed=packed.code == 1)
+            if packed.code == 3:
+                head, digits = packed.data[1:1 + packed.data[0]], packed.data[1 + packed.data[0]:]
+                return head.decode() + digits.hex()
+            if packed.code == 4:
+                return str(uuid.UUID(bytes=packed.data))
             raise Lost(f"extension {packed.code} means nothing")
         return self.text(packed)
+
+    def stamp(self, second):
+        self.second = second
+        time = datetime.datetime.fromtimestamp(second, datetime.timezone.utc)
+        return time.strftime("%Y-%m-%dT%H:%M:%SZ")
 
     def path(self, packed):
         negative = lambda step: isinstance(step, int) and not isinstance(step, bool) and step < 0
@@ -199,8 +218,8 @@ def assigned(root, path, value):
     return root
 
 
-def records(body):
-    tables, parts = Tables(), unpacker(body)
+def records(body, tables):
+    parts = unpacker(body)
     while parts.tell() < len(body):
         kind, content = parts.unpack(), parts.unpack()
         if kind == FORM:
@@ -215,19 +234,20 @@ def read(file, show_header):
     magic = file.read(8)
     if magic != MAGIC:
         raise Refused("no reel of major version 1")
-    first = True
-    for kind, body in chunks(file):
+    first, tables = True, None
+    for kind, body in blocks(file):
         if first:
             header = msgpack.unpackb(body) if kind == HEADER else None
             if header is None:
-                raise Refused("the first chunk is not a header")
+                raise Refused("the first block is not a header")
             missing = set(header.get("requires", [])) - FEATURES
             if missing:
                 raise Refused(f"needs a reader with {', '.join(sorted(missing))}")
             if show_header:
                 print(json.dumps(header))
-        elif kind == DATA:
-            for name, record in records(body):
+        elif kind in (DATA, MORE):
+            tables = Tables() if kind == DATA else tables
+            for name, record in records(body, tables):
                 print(json.dumps({"record": name, **record}))
         first = False
     if first:

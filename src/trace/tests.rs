@@ -204,3 +204,83 @@ fn a_recording_that_was_given_up_is_not_sealed() {
     let (records, ending) = read(&std::fs::read(&path).unwrap()).unwrap();
     assert_eq!((records.len(), ending.unwrap()), (1, Ending::Open));
 }
+
+mod arbitrary {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::model::{ClockAnchor, Gap, GapReason};
+
+    fn any_record() -> impl Strategy<Value = Record> {
+        let text = "[a-c]{0,8}";
+        prop_oneof![
+            4 => (0..6_u64, 0..4_usize, text, any::<bool>()).prop_map(|(n, verb, phase, deep)| {
+                let spec = if deep { json!({"list": [1, {"a": phase}], "none": null}) } else { json!(phase) };
+                let object = json!({"apiVersion": "v1", "kind": "Pod", "spec": spec, "status": {"phase": phase},
+                    "metadata": {"name": format!("p{n}"), "uid": format!("u{n}"), "resourceVersion": n.to_string()}});
+                let verb = [Verb::Initial, Verb::Added, Verb::Modified, Verb::Deleted][verb];
+                Record::Object(ObjectEvent::new(TraceTime::ZERO, verb, object).unwrap())
+            }),
+            1 => text.prop_map(|text| Record::Note(Note { at: TraceTime::ZERO, text })),
+            1 => any::<i64>().prop_map(|wall_ns| Record::Clock(ClockAnchor { at: TraceTime::ZERO, wall_ns })),
+            1 => text.prop_map(|detail| {
+                let (at, reason) = (TraceTime::ZERO, GapReason::Expired);
+                Record::Gap(Gap { at, from: at, kind: "Pod".into(), reason, detail })
+            }),
+        ]
+    }
+
+    fn at(record: Record, at: TraceTime) -> Record {
+        match record {
+            Record::Object(event) => Record::Object(ObjectEvent { at, ..event }),
+            Record::Note(note) => Record::Note(Note { at, ..note }),
+            Record::Clock(clock) => Record::Clock(ClockAnchor { at, ..clock }),
+            Record::Gap(gap) => Record::Gap(Gap { at, from: at, ..gap }),
+            other => other,
+        }
+    }
+
+    /// What a writer may be told between two records.
+    #[derive(Debug, Clone, Copy)]
+    enum Then {
+        GoOn,
+        Flush,
+        CloseChunk,
+    }
+
+    proptest! {
+        #[test]
+        fn any_records_in_any_blocks_at_any_level_read_back(
+            records in prop::collection::vec(
+                (any_record(), 0..40_000_u64, prop::sample::select(vec![Then::GoOn, Then::Flush, Then::CloseChunk])), 0..40),
+            level in -5..=19_i32, seal: bool,
+        ) {
+            let dir = TempDir::new().unwrap();
+            let path = dir.path().join("t.reel");
+            let options = WriteOptions { level, ..WriteOptions::default() };
+            let mut writer = ReelWriter::create(&path, &Header::default(), options).unwrap();
+            let (mut millis, mut written) = (0, Vec::new());
+            for (record, step, then) in records {
+                millis += step;
+                written.push(at(record, TraceTime::from_millis(millis)));
+                writer.push(written.last().unwrap()).unwrap();
+                match then {
+                    Then::GoOn => {}
+                    Then::Flush => writer.flush().unwrap(),
+                    Then::CloseChunk => writer.close_chunk().unwrap(),
+                }
+            }
+            if seal { drop(writer.seal().unwrap()) } else { writer.flush().unwrap() }
+            let (back, ending) = read(&std::fs::read(&path).unwrap()).unwrap();
+            prop_assert_eq!(&back, &written);
+            prop_assert_eq!(matches!(ending, Ok(Ending::Sealed(_))), seal);
+            let file = ReelFile::open(&path).unwrap();
+            let parallel = file.map_chunks(2, |records| records.collect::<Result<Vec<_>, _>>()).unwrap();
+            prop_assert_eq!(parallel.concat(), written.clone());
+            let middle = TraceTime::from_millis(millis / 2);
+            let later: Vec<_> = file.between(middle, TraceTime::from_nanos(u64::MAX)).collect::<Result<_, _>>().unwrap();
+            prop_assert_eq!(later, written.into_iter().filter(|r| r.at() >= middle).collect::<Vec<_>>());
+            prop_assert!(check(&path).unwrap().problems.is_empty());
+        }
+    }
+}

@@ -13,6 +13,10 @@ use anyhow::Context;
 use kubereel::model::{Json, ObjectEvent, Record};
 use kubereel::trace::{Detail, Header, Reader, ReelWriter, WriteOptions};
 
+/// The program's own allocator.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const SEED: u64 = 20_261_124;
 
 /// Events that are made before their writing is measured: memory stays small, and making them is not counted.
