@@ -2,7 +2,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::Instant;
 
 use super::kinds::RecordKind;
 use super::known::Known;
@@ -23,7 +22,7 @@ const HELD_UP: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Start {
     /// The first list is not complete; something of it came at this time.
-    Listing(Instant),
+    Listing(TraceTime),
     /// It is in the reel.
     Synced,
     /// The server does not give it.
@@ -103,7 +102,7 @@ impl Follower {
                 true
             }
             Start::Listing(last) if came => {
-                *last = Instant::now();
+                *last = self.clock.now();
                 true
             }
             _ => false,

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::timeout;
 
 use super::clocks;
 use super::follow::{Follower, Start};
@@ -93,7 +93,7 @@ impl Recorder {
         let (stop, stopped) = watch::channel(false);
         tasks.spawn(until(stopped.clone(), clocks::tie(clock.clone(), sink.clone())));
         for kind in kinds {
-            let (tell, start) = watch::channel(Start::Listing(Instant::now()));
+            let (tell, start) = watch::channel(Start::Listing(clock.now()));
             starts.push((kind.clone(), start));
             let stamp = clock.clone();
             let watcher =
@@ -143,11 +143,14 @@ impl Recorder {
             match state {
                 Start::Synced => return Ok(()),
                 Start::Refused(why) => break why,
-                Start::Listing(came) => match timeout_at(came + COMES_WITHIN, start.changed()).await {
-                    Ok(Ok(())) => {}
-                    Ok(Err(_)) => return Err(RecordError::Task { kind: name }),
-                    Err(_) => break format!("nothing of its list came for {COMES_WITHIN:?}"),
-                },
+                Start::Listing(came) => {
+                    let patience = COMES_WITHIN.saturating_sub(self.clock.now().since(came));
+                    match timeout(patience, start.changed()).await {
+                        Ok(Ok(())) => {}
+                        Ok(Err(_)) => return Err(RecordError::Task { kind: name }),
+                        Err(_) => break format!("nothing of its list came for {COMES_WITHIN:?}"),
+                    }
+                }
             }
         };
         if kind.required {
