@@ -16,7 +16,7 @@ pub const CHUNK_BYTES: usize = 1 << 20;
 
 /// A chunk is closed once its records span this much time: damage costs at most this, and so much is read in vain
 /// to get to a time.
-pub const CHUNK_SPAN: Duration = Duration::from_secs(60);
+pub const CHUNK_SPAN: Duration = Duration::from_mins(1);
 
 /// A block of a chunk is written once its records span this much time: a crash loses at most this.
 pub const FLUSH_SPAN: Duration = Duration::from_secs(1);

@@ -1,5 +1,5 @@
-use std::cell::Cell;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::{Json, Text};
 
@@ -20,11 +20,14 @@ impl Map {
     }
 
     /// As [`Map::get_mut`], with a look first where the key was found in a like map, which is noted in `found`.
-    pub(crate) fn get_mut_near(&mut self, key: &str, found: &Cell<usize>) -> Option<&mut Json> {
-        if self.0.get(found.get()).is_none_or(|(own, _)| own != key) {
-            found.set(self.find(key).ok()?);
+    pub(crate) fn get_mut_near(&mut self, key: &str, found: &AtomicUsize) -> Option<&mut Json> {
+        // A guess that is checked: any value will do, so the order of memory does not matter.
+        let mut at = found.load(Ordering::Relaxed);
+        if self.0.get(at).is_none_or(|(own, _)| own != key) {
+            at = self.find(key).ok()?;
+            found.store(at, Ordering::Relaxed);
         }
-        Some(&mut Arc::make_mut(&mut self.0)[found.get()].1)
+        Some(&mut Arc::make_mut(&mut self.0)[at].1)
     }
 
     /// Sets the value of a key.

@@ -1,6 +1,6 @@
 //! Changes to whole objects.
 
-use std::cell::Cell;
+use std::sync::atomic::AtomicUsize;
 
 use smol_str::format_smolstr;
 
@@ -25,7 +25,7 @@ pub(in crate::trace) struct Decoder {
     /// Values of the slots of the change at hand.
     values: Vec<Option<Json>>,
     /// Where `metadata` and its `resourceVersion` were found last.
-    found: [Cell<usize>; 2],
+    found: [AtomicUsize; 2],
 }
 
 /// An object of the chunk.
@@ -48,7 +48,7 @@ impl Decoder {
             budget: Budget { left: cost },
             work: Work::default(),
             values: Vec::new(),
-            found: [Cell::new(0), Cell::new(0)],
+            found: [AtomicUsize::new(0), AtomicUsize::new(0)],
         }
     }
 

@@ -1,7 +1,7 @@
 //! Forms as readers hold them, and how they change an object.
 
-use std::cell::Cell;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use super::path::Step;
 use super::value::{Budget, NODE_COST, cost};
@@ -69,7 +69,7 @@ enum Source {
 struct Place {
     steps: Vec<Step<Text>>,
     /// Where in its map each key was found last: objects of one form have the same keys.
-    found: Vec<Cell<usize>>,
+    found: Vec<AtomicUsize>,
 }
 
 impl Form {
@@ -166,7 +166,7 @@ impl Change {
     fn new(steps: Vec<Step<Text>>, before: Option<&Change>, source: Source) -> Change {
         let before = before.map_or(&[][..], |before| &before.place.steps);
         let shared = steps.iter().zip(before).take_while(|(a, b)| a == b).count();
-        let found = vec![Cell::new(0); steps.len()];
+        let found = steps.iter().map(|_| AtomicUsize::new(0)).collect();
         Change { place: Arc::new(Place { steps, found }), shared, source }
     }
 }
@@ -227,7 +227,7 @@ impl Applied<'_> {
         &mut self,
         at: &mut Json,
         step: &Step<Text>,
-        found: &Cell<usize>,
+        found: &AtomicUsize,
         value: Option<Json>,
     ) -> Result<(), String> {
         match (step, at, value) {
@@ -264,7 +264,7 @@ impl Applied<'_> {
     }
 }
 
-fn child<'a>(at: &'a mut Json, step: &Step<Text>, found: &Cell<usize>) -> Option<&'a mut Json> {
+fn child<'a>(at: &'a mut Json, step: &Step<Text>, found: &AtomicUsize) -> Option<&'a mut Json> {
     match (step, at) {
         (Step::Key(key), Json::Object(map)) => Map::get_mut_near(map, key, found),
         (Step::Index(index), Json::Array(items)) => element(items, *index),
