@@ -20,7 +20,7 @@ enum To {
     Jsonl,
     /// An event a line, without objects.
     Csv,
-    /// An event a row, with its object as JSON, for pandas, DuckDB and the like.
+    /// An event a row, with its object as JSON, for data frames and SQL engines.
     Parquet,
     /// A timeline for Perfetto: nodes are tracks, pods are slices, pending pods a counter.
     Chrome,
