@@ -1,5 +1,6 @@
 //! A reel on a disk that fills up, and one that is too large to be read whole.
 
+use std::io::Write;
 use std::path::Path;
 use std::process::Command;
 
@@ -48,7 +49,7 @@ fn writer_process() {
     let limit = Rlimit { current: Some(ROOM), maximum: Some(ROOM) };
     setrlimit(Resource::Fsize, limit).expect("a limit can be lowered");
     let error = hand_over().expect_err("there is no room");
-    println!("error: {error}");
+    writeln!(std::io::stdout(), "error: {error}").expect("somebody reads");
 }
 
 #[test]

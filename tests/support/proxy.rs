@@ -84,8 +84,7 @@ async fn pass(client: &mut TcpStream, to: u16, tls: Option<TlsConnector>) -> io:
     match tls {
         Some(tls) => {
             let name = Ipv4Addr::LOCALHOST.into();
-            let mut server =
-                tls.connect(tokio_rustls::rustls::pki_types::ServerName::IpAddress(name), server).await?;
+            let mut server = tls.connect(rustls::pki_types::ServerName::IpAddress(name), server).await?;
             copy_bidirectional(client, &mut server).await?;
         }
         None => drop(copy_bidirectional(client, &mut server).await?),
