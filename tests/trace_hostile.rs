@@ -2,6 +2,9 @@
 //! decoder, patch decoder and index meet what a hostile file may hold. Each must end in records or an error, within
 //! bounded memory. `KUBEREEL_FUZZ_SECONDS=600 cargo test --release --test trace_hostile` goes on for longer.
 
+#[path = "../tools/fuzz/bodies.rs"]
+mod bodies;
+
 use std::path::{Path, PathBuf};
 
 use kubereel::pace::{Clock, SystemClock};
@@ -188,4 +191,33 @@ fn a_bomb_is_refused_by_its_claims() {
             .expect_err("it is a bomb");
         assert!(error.is_loss(), "{error}");
     }
+}
+
+/// What the fuzzer has found worth keeping, as it is and with bytes changed, through the fuzz targets' own code.
+#[test]
+fn the_fuzzers_corpus_ends_in_records_or_an_error() {
+    let dir = tempfile::tempdir().expect("there is room");
+    let path = dir.path().join("corpus.reel");
+    let mut seen = 0;
+    for target in ["reader", "changes", "index"] {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools/fuzz/corpus").join(target);
+        for entry in std::fs::read_dir(folder).expect("the corpus is there") {
+            let bytes = std::fs::read(entry.expect("the folder can be read").path()).expect("a file");
+            let mut draw = Draw(seen);
+            for round in 0..4 {
+                let mut bytes = bytes.clone();
+                for _ in 0..round.min(bytes.len()) {
+                    let at = draw.below(bytes.len());
+                    bytes[at] = draw.below(256) as u8;
+                }
+                match target {
+                    "reader" => bodies::reader(&bytes),
+                    "changes" => bodies::changes(&bytes),
+                    _ => bodies::index(&bytes, &path),
+                }
+            }
+            seen += 1;
+        }
+    }
+    assert!(seen > 30, "{seen} files");
 }
