@@ -18,7 +18,7 @@ mod wire;
 pub use client::{ConnectOptions, Target, component_client, connect};
 pub use discover::discover;
 pub use error::K8sError;
-pub use request::{PatchType, Reply, Request, send};
+pub use request::{Brief, BriefMeta, PatchType, Reply, Request, send, send_brief};
 pub use scope::Scope;
 pub use session::Session;
 pub use step::{Interruption, Step, WatchLimits};

@@ -116,8 +116,9 @@ mod tests {
     #[test]
     fn lines_are_changes_bookmarks_or_errors() {
         let object = r#"{"kind":"Pod","metadata":{"resourceVersion":"7","annotations":{"k8s.io/initial-events-end":"true"}}}"#;
-        let of =
-            |event: &str, object: &str| line::<Json>(format!(r#"{{"type":"{event}","object":{object}}}"#).as_bytes());
+        let of = |event: &str, object: &str| {
+            line::<Json>(format!(r#"{{"type":"{event}","object":{object}}}"#).as_bytes())
+        };
         assert!(
             matches!(of("DELETED", object), Ok(Line::Change { verb: Verb::Deleted, object }) if version(&object) == Some("7"))
         );
