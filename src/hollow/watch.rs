@@ -1,36 +1,20 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use crate::k8s::{Decode, Step, Watcher};
-use crate::model::{Kind, Text, Verb};
+use crate::k8s::{Step, Watched, Watcher};
+use crate::model::{Text, Verb};
 
 use super::seen::{SeenNode, SeenPod};
 
-impl Decode for SeenPod {
-    fn decode(bytes: &[u8]) -> Result<SeenPod, String> {
-        serde_json::from_slice(bytes).map_err(|e| e.to_string())
-    }
-
+impl Watched for SeenPod {
     fn version(&self) -> Option<&str> {
         Some(&self.metadata.resource_version)
-    }
-
-    fn typed(self, _: &Kind) -> SeenPod {
-        self
     }
 }
 
-impl Decode for SeenNode {
-    fn decode(bytes: &[u8]) -> Result<SeenNode, String> {
-        serde_json::from_slice(bytes).map_err(|e| e.to_string())
-    }
-
+impl Watched for SeenNode {
     fn version(&self) -> Option<&str> {
         Some(&self.metadata.resource_version)
-    }
-
-    fn typed(self, _: &Kind) -> SeenNode {
-        self
     }
 }
 
@@ -45,7 +29,7 @@ pub(super) enum Sight<T> {
 }
 
 /// An object that has a UID.
-pub(super) trait Identified: Decode {
+pub(super) trait Identified: Watched {
     fn uid(&self) -> &Text;
 }
 
