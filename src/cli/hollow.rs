@@ -140,7 +140,7 @@ pub(super) async fn run(args: HollowArgs) -> anyhow::Result<Outcome> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
     tracing::info!("hollow nodes on {target}");
     stoppable(async |stop| {
-        let host = Host::start(&target, clock.clone(), options);
+        let host = Host::start(&target, &clock, options);
         host.set_groups(&groups).await?;
         play(&host, &args, groups, &stop).await?;
         if args.on_stop == OnStop::Remove {

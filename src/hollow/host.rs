@@ -157,8 +157,8 @@ impl std::fmt::Debug for Host {
 
 impl Host {
     /// Starts on the current runtime; there are no nodes yet but those that are adopted.
-    pub fn start(target: &Target, clock: Arc<dyn Clock>, options: HostOptions) -> Host {
-        let fleet = Fleet::new(move |pod| options_behaviour(&options.defaults, pod))
+    pub fn start(target: &Target, clock: &Arc<dyn Clock>, options: HostOptions) -> Host {
+        let fleet = Fleet::new(move |pod| options.defaults.behaviour(pod))
             .with_habits(options.profile.habits())
             .with_shard(options.shard.index, options.shard.count);
         let fleet = Arc::new(Mutex::new(fleet));
@@ -191,7 +191,7 @@ impl Host {
             groups: Mutex::default(),
             addresses: AtomicU32::new(0),
         });
-        let watches = watches(target, &shared, &clock);
+        let watches = watches(target, &shared, clock);
         Host { shared, watches }
     }
 
@@ -241,10 +241,6 @@ impl Drop for Host {
             watch.abort();
         }
     }
-}
-
-fn options_behaviour(defaults: &Defaults, pod: &SeenPod) -> PodBehaviour {
-    defaults.behaviour(pod)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -264,7 +264,7 @@ mod tests {
     fn a_flapping_node_is_silent_by_turns() {
         let mut nodes = Nodes::default();
         nodes.adopt("n1", "u", at(0), true);
-        let flap = Failure::Flap { up: Duration::from_secs(60), down: Duration::from_secs(30) };
+        let flap = Failure::Flap { up: Duration::from_mins(1), down: Duration::from_secs(30) };
         nodes.fail("n1", Some(flap), at(0));
         let sent = run(&mut nodes, 300);
         let silent = |from: f64, to: f64| !sent.iter().any(|(at, _)| *at > from && *at < to);

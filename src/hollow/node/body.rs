@@ -23,10 +23,6 @@ impl Identity {
         ObjectKey { kind: "Node".into(), namespace: None, name: self.name.clone() }
     }
 
-    pub(super) fn create(&self, object: &Json) -> Request {
-        Request::create(&NODE, object)
-    }
-
     pub(super) fn read(&self) -> Request {
         Request::get_object(&NODE, &self.key())
     }

@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use super::body::{Identity, identity};
 use crate::hollow::chance::chance;
 use crate::k8s::Request;
-use crate::model::{Json, Text};
+use crate::model::{Json, NODE, Text};
 
 /// `leaseDurationSeconds` of a kubelet (`pkg/kubelet/apis/config/v1beta1/defaults.go`, v1.37.2).
 pub(in crate::hollow) const LEASE_SECONDS: u64 = 40;
@@ -142,7 +142,7 @@ impl NodeLife {
     pub(in crate::hollow) fn request(&self, task: NodeTask, now: DateTime<Utc>) -> Option<Request> {
         let own = &self.identity;
         Some(match (task, &self.registration, &self.lease) {
-            (NodeTask::Register, Registration::Create(object), _) => own.create(object),
+            (NodeTask::Register, Registration::Create(object), _) => Request::create(&NODE, object),
             (NodeTask::Register, Registration::Read(_), _) => own.read(),
             (NodeTask::Register, Registration::Patch(object), _) => own.patch_whole(object),
             (NodeTask::Register, Registration::Done, _) => return None,
