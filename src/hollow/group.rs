@@ -118,7 +118,7 @@ fn node_info(name: &str, version: &str) -> Value {
     let id =
         |purpose: &str| format!("{:013x}", (super::chance::chance(name, purpose) * 2f64.powi(52)) as u64);
     json!({
-        "machineID": format!("{0}{0}0000", id("machine")).chars().take(32).collect::<String>(),
+        "machineID": format!("{0}{0}000000", id("machine")),
         "systemUUID": format!("00000000-0000-0000-0000-{}", &id("system")[1..]),
         "bootID": format!("00000000-0000-0000-0000-{}", &id("boot")[1..]),
         "kernelVersion": "6.12.0-hollow", "osImage": "kubereel hollow node",

@@ -85,6 +85,11 @@ impl Request {
 
     /// Deletes an object; with a UID only that one, so that a successor of the same name is safe.
     pub fn delete(kind: &Kind, key: &ObjectKey, grace_seconds: Option<u64>, uid: Option<&str>) -> Request {
+        Request::delete_at(object_path(kind, key), grace_seconds, uid)
+    }
+
+    /// Deletes what is at a path.
+    pub fn delete_at(path: String, grace_seconds: Option<u64>, uid: Option<&str>) -> Request {
         let mut options = json!({"apiVersion": "v1", "kind": "DeleteOptions"});
         if let Some(grace) = grace_seconds {
             options["gracePeriodSeconds"] = grace.into();
@@ -92,7 +97,6 @@ impl Request {
         if let Some(uid) = uid {
             options["preconditions"] = json!({"uid": uid});
         }
-        let path = object_path(kind, key);
         Request { method: http::Method::DELETE, path, content: "application/json", body: bytes(&options) }
     }
 
