@@ -7,6 +7,7 @@ mod error;
 mod lines;
 mod open;
 mod proxy;
+mod recent;
 mod request;
 mod scope;
 mod session;

@@ -1,4 +1,5 @@
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,8 +15,8 @@ use super::open::{Refused, open};
 use super::scope::Scope;
 use super::session::{Generation, Session};
 use super::step::{Interruption, Step, WatchLimits};
-use super::wire::{self, Line, Page};
-use crate::model::{Kind, TraceTime};
+use super::wire::{self, Line, Objects, Page};
+use crate::model::{Kind, Rules, TraceTime};
 
 #[cfg(test)]
 mod tests;
@@ -78,6 +79,7 @@ pub struct Watcher {
     limits: WatchLimits,
     stamp: Box<dyn Fn() -> TraceTime + Send + Sync>,
     state: State,
+    objects: Objects,
     backoff: Backoff,
     /// Waited for before the next request.
     pause: Duration,
@@ -109,6 +111,7 @@ impl Watcher {
             limits,
             stamp: Box::new(stamp),
             state: State::Unlisted,
+            objects: Objects::new(Arc::new(())),
             backoff: Backoff::default(),
             pause: Duration::ZERO,
             offers_streams: true,
@@ -120,6 +123,12 @@ impl Watcher {
     #[must_use]
     pub fn within(self, scope: Scope) -> Watcher {
         Watcher { scope, ..self }
+    }
+
+    /// Objects without what the rules say.
+    #[must_use]
+    pub fn reading(self, rules: Arc<dyn Rules>) -> Watcher {
+        Watcher { objects: Objects::new(rules), ..self }
     }
 
     /// The next step. Dropping the future loses nothing that a later call would not bring. After an error the same
@@ -206,7 +215,7 @@ impl Watcher {
         let State::Paging(pages) = &mut self.state else { return Ok(None) };
         let at = pages.at;
         if let Some(item) = pages.items.pop_front() {
-            return Ok(Some(match wire::object(item.get().as_bytes()) {
+            return Ok(Some(match self.objects.object(item.get().as_bytes()) {
                 Ok(item) => Step::Listed { at, object: self.kind.typed(item) },
                 Err(what) => Step::Interrupted(Interruption::Unreadable(what)),
             }));
@@ -224,7 +233,7 @@ impl Watcher {
     async fn next_listed(&mut self) -> Option<Step> {
         let State::Listing(lines) = &mut self.state else { return None };
         let line = match timeout(self.limits.silence, lines.next(&self.stamp)).await {
-            Ok(Ok((at, line))) => wire::line(&line).map(|line| (at, line)),
+            Ok(Ok((at, line))) => self.objects.line(&line).map(|line| (at, line)),
             Ok(Err(Ended::Closed)) => Err("the stream ended".to_owned()),
             Ok(Err(Ended::Broken(what))) => Err(what),
             Err(_) => Err(self.silent()),
@@ -294,7 +303,7 @@ impl Watcher {
 
     fn take_line(&mut self, at: TraceTime, line: &[u8]) -> Option<Step> {
         let State::Following(stream) = &mut self.state else { return None };
-        let step = match wire::line(line) {
+        let step = match self.objects.line(line) {
             Ok(Line::Change { verb, object }) => {
                 if let Some(new) = wire::version(&object) {
                     new.clone_into(&mut stream.rv);

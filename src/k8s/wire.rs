@@ -1,9 +1,16 @@
 //! What the server sends on a list or a watch, taken apart. The only place that decodes objects on the way in.
 
+use std::fmt;
+use std::sync::Arc;
+
 use serde::Deserialize;
+use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess, Visitor};
+use serde_json::Deserializer;
+use serde_json::de::SliceRead;
 use serde_json::value::RawValue;
 
-use crate::model::{Json, Verb};
+use super::recent::Recent;
+use crate::model::{Json, Reading, Rules, Text, Verb};
 
 /// Set on the bookmark that ends the initial events of a streaming list (`InitialEventsAnnotationKey` in
 /// `k8s.io/apimachinery/pkg/apis/meta/v1/types.go`, v0.37.2).
@@ -20,38 +27,95 @@ pub(super) enum Line {
     Error { code: u16, message: String },
 }
 
-#[derive(Deserialize)]
-struct RawLine<'a> {
-    #[serde(rename = "type")]
-    event: &'a str,
-    #[serde(borrow)]
-    object: &'a RawValue,
+/// Reads objects of one kind as they come, each beside one that it is likely to resemble.
+pub(super) struct Objects {
+    rules: Arc<dyn Rules>,
+    recent: Recent,
 }
 
-/// Reads a line of a watch; says what is wrong with one that cannot be read.
-pub(super) fn line(bytes: &[u8]) -> Result<Line, String> {
-    let raw: RawLine<'_> = serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
-    let object = object(raw.object.get().as_bytes())?;
-    let change = |verb, object| Ok(Line::Change { verb, object });
-    match raw.event {
-        "ADDED" => change(Verb::Added, object),
-        "MODIFIED" => change(Verb::Modified, object),
-        "DELETED" => change(Verb::Deleted, object),
-        "BOOKMARK" => {
-            let rv = version(&object).ok_or("a bookmark without resourceVersion")?.to_owned();
-            Ok(Line::Bookmark { rv, ends_list: object["metadata"]["annotations"][LIST_END] == "true" })
+impl Objects {
+    /// A reader that leaves out what the rules say.
+    pub(super) fn new(rules: Arc<dyn Rules>) -> Objects {
+        Objects { rules, recent: Recent::default() }
+    }
+
+    /// Reads an object.
+    pub(super) fn object(&mut self, bytes: &[u8]) -> Result<Json, String> {
+        let object = self.read(bytes, |reading, from| reading.deserialize(from))?;
+        self.recent.keep(bytes, &object);
+        Ok(object)
+    }
+
+    /// Reads a line of a watch; says what is wrong with one that cannot be read.
+    pub(super) fn line(&mut self, bytes: &[u8]) -> Result<Line, String> {
+        let (event, object) = self.read(bytes, |reading, from| RawLine(reading).deserialize(from))?;
+        let verb = match event.as_str() {
+            "ADDED" => Verb::Added,
+            "MODIFIED" => Verb::Modified,
+            "DELETED" => Verb::Deleted,
+            "BOOKMARK" => {
+                let rv = version(&object).ok_or("a bookmark without resourceVersion")?.to_owned();
+                let ends_list = object["metadata"]["annotations"][LIST_END] == "true";
+                return Ok(Line::Bookmark { rv, ends_list });
+            }
+            "ERROR" => {
+                return Ok(Line::Error {
+                    code: object["code"].as_u64().and_then(|code| code.try_into().ok()).unwrap_or(500),
+                    message: object["message"].as_str().unwrap_or("unknown error").to_owned(),
+                });
+            }
+            other => return Err(format!("an event of the unknown type {other:?}")),
+        };
+        if verb == Verb::Deleted {
+            self.recent.forget(bytes);
+        } else {
+            self.recent.keep(bytes, &object);
         }
-        "ERROR" => Ok(Line::Error {
-            code: object["code"].as_u64().and_then(|code| code.try_into().ok()).unwrap_or(500),
-            message: object["message"].as_str().unwrap_or("unknown error").to_owned(),
-        }),
-        other => Err(format!("an event of the unknown type {other:?}")),
+        Ok(Line::Change { verb, object })
+    }
+
+    fn read<'b, T>(
+        &self,
+        bytes: &'b [u8],
+        read: impl FnOnce(Reading<'_>, &mut Deserializer<SliceRead<'b>>) -> serde_json::Result<T>,
+    ) -> Result<T, String> {
+        let reading = Reading { like: self.recent.like(bytes), rules: &*self.rules };
+        let mut from = Deserializer::from_slice(bytes);
+        let value = read(reading, &mut from).and_then(|value| from.end().map(|()| value));
+        value.map_err(|e| e.to_string())
     }
 }
 
-/// Reads an object.
-pub(super) fn object(bytes: &[u8]) -> Result<Json, String> {
-    serde_json::from_slice(bytes).map_err(|e| e.to_string())
+/// `{"type": …, "object": …}`.
+struct RawLine<'a>(Reading<'a>);
+
+impl<'de> DeserializeSeed<'de> for RawLine<'_> {
+    type Value = (Text, Json);
+
+    fn deserialize<D: serde::Deserializer<'de>>(self, from: D) -> Result<(Text, Json), D::Error> {
+        from.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for RawLine<'_> {
+    type Value = (Text, Json);
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an event of a watch")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut from: A) -> Result<(Text, Json), A::Error> {
+        let (mut event, mut object) = (None, None);
+        while let Some(key) = from.next_key::<Text>()? {
+            match key.as_str() {
+                "type" => event = Some(from.next_value()?),
+                "object" => object = Some(from.next_value_seed(self.0)?),
+                _ => drop(from.next_value::<IgnoredAny>()?),
+            }
+        }
+        let event = event.ok_or_else(|| Error::missing_field("type"))?;
+        Ok((event, object.ok_or_else(|| Error::missing_field("object"))?))
+    }
 }
 
 /// An object's resourceVersion.
@@ -81,11 +145,14 @@ pub(super) struct PageMetadata {
 mod tests {
     use super::*;
 
+    fn line(text: &str) -> Result<Line, String> {
+        Objects::new(Arc::new(())).line(text.as_bytes())
+    }
+
     #[test]
     fn lines_are_changes_bookmarks_or_errors() {
         let object = r#"{"kind":"Pod","metadata":{"resourceVersion":"7","annotations":{"k8s.io/initial-events-end":"true"}}}"#;
-        let of =
-            |event: &str, object: &str| line(format!(r#"{{"type":"{event}","object":{object}}}"#).as_bytes());
+        let of = |event: &str, object: &str| line(&format!(r#"{{"type":"{event}","object":{object}}}"#));
         assert!(
             matches!(of("DELETED", object), Ok(Line::Change { verb: Verb::Deleted, object }) if version(&object) == Some("7"))
         );
@@ -96,8 +163,12 @@ mod tests {
         );
         assert!(of("BOOKMARK", "{}").unwrap_err().contains("resourceVersion"));
         assert!(of("RENAMED", object).unwrap_err().contains("RENAMED"));
-        assert!(line(br#"{"type":"ADDED","object":{"kind":"#).is_err());
-        assert!(line(b"<html>502 Bad Gateway</html>").is_err());
+        for broken in
+            [r#"{"type":"ADDED","object":{"kind":"#, "<html>502 Bad Gateway</html>", r#"{"type":"ADDED"}"#]
+        {
+            assert!(line(broken).is_err());
+        }
+        assert!(line(&format!(r#"{{"type":"ADDED","object":{object}}}}}"#)).is_err());
     }
 
     #[test]
