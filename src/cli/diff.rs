@@ -38,6 +38,8 @@ pub(super) enum FailOn {
     Zone,
     /// Nodes with equal resources, labels and taints.
     NodeClass,
+    /// Nodes of one class with the same pods on them.
+    Content,
     /// The very node.
     ExactNode,
 }
@@ -48,16 +50,19 @@ impl From<FailOn> for Rung {
             FailOn::Outcome => Rung::Outcome,
             FailOn::Zone => Rung::Zone,
             FailOn::NodeClass => Rung::NodeClass,
+            FailOn::Content => Rung::Content,
             FailOn::ExactNode => Rung::ExactNode,
         }
     }
 }
 
 pub(super) fn run(args: &DiffArgs) -> anyhow::Result<Outcome> {
-    let (a, b) = (diff::load(&args.a)?, diff::load(&args.b)?);
-    let found = diff::compare(&a, &b);
-    output::print(&render(&Report::of_diff(&a, &b, &found), args.format)?)?;
-    Ok(if found.differing(args.fail_on.into()) > 0 {
+    let sides = diff::load_all(&[args.a.clone(), args.b.clone()])?;
+    let (a, b) = (&sides[0], &sides[1]);
+    let found = diff::compare(a, b);
+    output::print(&render(&Report::of_diff(a, b, &found), args.format)?)?;
+    let breaks = found.broken.iter().any(diff::Broken::is_failure);
+    Ok(if breaks || found.differing(args.fail_on.into()) > 0 {
         Outcome::Differs
     } else if found.notes.iter().any(diff::Note::is_loss) {
         Outcome::Loss

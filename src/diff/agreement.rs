@@ -1,18 +1,19 @@
-use super::{Facts, NodeFacts, Outcome, PodFacts, Rung};
+use super::{NodeFacts, Outcome, Pod, Rung};
 
 /// One decision with what is known of its node.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Place<'a> {
+pub(super) struct Place<'f> {
     outcome: Outcome,
-    name: Option<&'a str>,
-    node: Option<&'a NodeFacts>,
+    name: Option<&'f str>,
+    node: Option<&'f NodeFacts>,
+    content: u64,
 }
 
-impl<'a> Place<'a> {
-    /// Where a pod of `facts` came to be.
-    pub(super) fn of(facts: &'a Facts, pod: &'a PodFacts) -> Place<'a> {
-        let name = pod.node.as_deref();
-        Place { outcome: pod.outcome(), name, node: name.and_then(|name| facts.nodes.get(name)) }
+impl<'f> Place<'f> {
+    /// Where a pod came to be; `content` stands for what was on its node before.
+    pub(super) fn of(pod: Pod<'f>, content: u64) -> Place<'f> {
+        let node = pod.node_when_bound();
+        Place { outcome: pod.outcome(), name: pod.node_name(), node, content }
     }
 
     /// The finest rung on which two decisions agree, `None` where not even the outcome is the same. Nodes of equal
@@ -25,6 +26,7 @@ impl<'a> Place<'a> {
             return Some(Rung::ExactNode);
         }
         Some(match (self.node, other.node) {
+            (Some(a), Some(b)) if a.class == b.class && self.content == other.content => Rung::Content,
             (Some(a), Some(b)) if a.class == b.class => Rung::NodeClass,
             (Some(a), Some(b)) if a.zone() == b.zone() => Rung::Zone,
             _ => Rung::Outcome,
@@ -36,7 +38,6 @@ impl<'a> Place<'a> {
         self.agrees(other).is_some_and(|finest| finest >= rung)
     }
 }
-
 /// How many decisions agree on each rung. Over several pairs of runs the counts add up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Agreement {

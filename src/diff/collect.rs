@@ -1,11 +1,15 @@
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashMap};
 
+use super::budget::Budget;
 use super::lateness::LatenessAccount;
 use super::node::classify;
-use super::pod::Milestones;
+use super::pod::{Milestones, PodFacts};
+use super::shape::Shapes;
+use super::steps::{Change, Step};
+use super::texts::{Sym, Texts, hash_of};
 use super::workload::workload;
-use super::{Counts, Facts, Milestone, NodeFacts, Origin, PodFacts, PodRef, Requests, RunFacts, Span};
+use super::{ATTEMPT_KIND, Attempt, Counts, Facts, Milestone, NodeFacts, NodeHistory, Origin, Requests};
+use super::{RunFacts, Span, reasons};
 use crate::model::{
     ActionReport, NodeView, ObjectEvent, Phase, PhaseMark, PodView, Record, RunPhase, TraceTime, Verb,
 };
@@ -16,11 +20,17 @@ pub const UNSETTLED_FACT: &str = "unsettled";
 /// Builds [`Facts`] record by record.
 #[derive(Debug, Default)]
 pub(super) struct Collector {
-    texts: HashSet<Arc<str>>,
-    nodes: BTreeMap<Arc<str>, NodeFacts>,
+    texts: Texts,
+    shapes: Shapes,
+    nodes: Vec<NodeHistory>,
+    by_name: HashMap<String, u32>,
     pods: Vec<PodFacts>,
-    uids: Vec<Arc<str>>,
-    by_id: HashMap<Arc<str>, u32>,
+    by_id: HashMap<Sym, u32, foldhash::fast::FixedState>,
+    steps: Vec<Step>,
+    double_binds: Vec<(TraceTime, u32, u32)>,
+    resizes: Vec<u32>,
+    attempts: Vec<Attempt>,
+    budgets: BTreeMap<(String, String), Budget>,
     phases: Vec<(TraceTime, RunPhase)>,
     lateness: LatenessAccount,
     unsettled: u64,
@@ -34,14 +44,13 @@ impl Collector {
         self.first.get_or_insert(record.at());
         self.last = self.last.max(record.at());
         match record {
-            Record::Object(event) if event.key.kind == "Pod" => self.pod(event),
-            Record::Object(event) if event.key.kind == "Node" => self.node(event),
+            Record::Object(event) => self.object(event),
             Record::Action(action) => self.action(action),
             Record::Phase(mark) => self.phase(mark),
             Record::Gap(gap) => {
                 *self.gaps.entry(gap.kind.clone()).or_default() += 1;
             }
-            Record::Object(_) | Record::Clock(_) | Record::Synced(_) | Record::Note(_) => {}
+            Record::Clock(_) | Record::Synced(_) | Record::Note(_) => {}
         }
     }
 
@@ -49,6 +58,7 @@ impl Collector {
         classify(&mut self.nodes);
         let play = self.phases.iter().find(|(_, phase)| *phase == RunPhase::Play);
         let start = play.map(|(at, _)| *at).or(self.first).unwrap_or_default();
+        self.attempts.sort_by_key(|attempt| attempt.at);
         Facts {
             run,
             counts: Counts::of(self.pods.iter()),
@@ -57,8 +67,33 @@ impl Collector {
             lateness: self.lateness.sum_up(),
             unsettled: self.unsettled,
             gaps: self.gaps,
+            attempts: self.attempts,
+            budgets: self.budgets.into_values().collect(),
+            texts: self.texts,
+            shapes: self.shapes,
             pods: self.pods,
             by_id: self.by_id,
+            by_name: self.by_name,
+            steps: self.steps,
+            double_binds: self.double_binds,
+            resizes: self.resizes,
+        }
+    }
+
+    fn object(&mut self, event: &ObjectEvent) {
+        match event.key.kind.as_str() {
+            "Pod" => self.pod(event),
+            "Node" => self.node(event),
+            ATTEMPT_KIND => {
+                let namespace = self.texts.intern(event.key.namespace.as_deref().unwrap_or_default());
+                let name = self.texts.intern(&event.key.name);
+                self.attempts.push(Attempt::read(event.at, &event.object, namespace, name));
+            }
+            "PodDisruptionBudget.policy" => {
+                let budget = Budget::read(&event.object);
+                self.budgets.insert((budget.namespace.clone(), budget.name.clone()), budget);
+            }
+            _ => {}
         }
     }
 
@@ -84,20 +119,20 @@ impl Collector {
         }
     }
 
-    fn text(&mut self, text: &str) -> Arc<str> {
-        if let Some(known) = self.texts.get(text) {
-            return known.clone();
+    fn node_number(&mut self, name: &str) -> u32 {
+        if let Some(known) = self.by_name.get(name) {
+            return *known;
         }
-        let new: Arc<str> = Arc::from(text);
-        self.texts.insert(new.clone());
-        new
+        let number = self.nodes.len() as u32;
+        self.by_name.insert(name.to_owned(), number);
+        self.nodes.push(NodeHistory { name: name.into(), versions: Vec::new() });
+        number
     }
 
     fn node(&mut self, event: &ObjectEvent) {
-        if event.verb != Verb::Deleted || !self.nodes.contains_key(event.key.name.as_str()) {
-            let name = self.text(&event.key.name);
-            self.nodes.insert(name, NodeFacts::of(NodeView(&event.object)));
-        }
+        let number = self.node_number(&event.key.name);
+        let facts = (event.verb != Verb::Deleted).then(|| NodeFacts::of(NodeView(&event.object)));
+        self.nodes[number as usize].push(event.at, facts);
     }
 
     fn pod(&mut self, event: &ObjectEvent) {
@@ -106,50 +141,48 @@ impl Collector {
         if id.is_empty() {
             return;
         }
-        let position = match self.by_id.get(id).map(|at| *at as usize) {
-            Some(at) if *self.uids[at] == *uid => at,
-            Some(at) if matches!(event.verb, Verb::Added | Verb::Initial) => {
-                let incarnations = self.pods[at].incarnations + 1;
-                let id = self.pods[at].pod.id.clone();
-                self.pods[at] = PodFacts { incarnations, ..self.first_sight(event, id) };
-                self.uids[at] = Arc::from(uid);
-                at
+        let uid = hash_of(uid);
+        let known = self.texts.find(id).and_then(|id| self.by_id.get(&id).copied());
+        let number = match known {
+            Some(number) if self.pods[number as usize].uid == uid => number,
+            Some(number) if matches!(event.verb, Verb::Added | Verb::Initial) => {
+                self.leave(number, event.at);
+                let incarnations = self.pods[number as usize].incarnations.saturating_add(1);
+                self.pods[number as usize] = PodFacts { incarnations, ..self.first_sight(event, uid) };
+                number
             }
             // The last words of an object that another has replaced.
             Some(_) => return,
             // A deletion that a list showed has only what names the object, without the annotation of a run.
             None if event.inferred && event.verb == Verb::Deleted => {
-                match self.uids.iter().rposition(|known| **known == *uid) {
-                    Some(at) => at,
+                match self.pods.iter().rposition(|known| known.uid == uid) {
+                    Some(number) => number as u32,
                     None => return,
                 }
             }
             None => {
-                let id: Arc<str> = Arc::from(id);
-                let pod = self.first_sight(event, id.clone());
+                let pod = self.first_sight(event, uid);
+                self.by_id.insert(pod.id, self.pods.len() as u32);
                 self.pods.push(pod);
-                self.uids.push(if *id == *uid { id.clone() } else { Arc::from(uid) });
-                self.by_id.insert(id, (self.pods.len() - 1) as u32);
-                self.pods.len() - 1
+                (self.pods.len() - 1) as u32
             }
         };
-        let node = view.node_name().map(|name| self.text(name));
-        update(&mut self.pods[position], event, node);
+        self.update(number, event);
     }
 
-    fn first_sight(&mut self, event: &ObjectEvent, id: Arc<str>) -> PodFacts {
+    fn first_sight(&mut self, event: &ObjectEvent, uid: u64) -> PodFacts {
         let view = PodView(&event.object);
         PodFacts {
-            pod: PodRef {
-                id,
-                namespace: self.text(view.namespace()),
-                name: Arc::from(view.name()),
-                workload: self.text(&workload(view)),
-            },
-            origin: self.origin(event),
-            priority: view.0["spec"]["priority"].as_i64().unwrap_or(0) as i32,
-            requests: Requests::of(view.0),
+            id: self.texts.intern(view.id()),
+            namespace: self.texts.intern(view.namespace()),
+            name: self.texts.intern(view.name()),
+            workload: self.texts.intern(&workload(view)),
+            reason: self.texts.intern(""),
+            shape: self.shapes.intern(&event.object),
             node: None,
+            nominated: None,
+            uid,
+            origin: self.origin(event),
             end: None,
             disruption: None,
             incarnations: 1,
@@ -167,9 +200,74 @@ impl Collector {
             _ => Origin::Played,
         }
     }
+
+    /// An object of the pod is gone without its deletion having been seen.
+    fn leave(&mut self, number: u32, at: TraceTime) {
+        let pod = &self.pods[number as usize];
+        if pod.milestones.has(Milestone::Ended) || pod.milestones.has(Milestone::Gone) {
+            return;
+        }
+        let change = pod.node.map_or(Change::Leave, Change::Free);
+        self.steps.push(Step::new(at, number, change));
+    }
+
+    fn update(&mut self, number: u32, event: &ObjectEvent) {
+        let view = PodView(&event.object);
+        let node = view.node_name().map(|name| self.node_number(name));
+        let nominated = view.0["status"]["nominatedNodeName"].as_str().filter(|name| !name.is_empty());
+        let nominated = nominated.map(|name| self.node_number(name));
+        let message = view.unschedulable_message().map(|message| self.texts.intern(&reasons(message)));
+        let before = self.pods[number as usize].clone();
+        let resized =
+            before.node.is_some() && event.verb == Verb::Modified && self.is_resized(&before, event);
+        let pod = &mut self.pods[number as usize];
+        reach(pod, event, node.is_some(), nominated.is_some());
+        pod.node = before.node.or(node);
+        pod.nominated = nominated.or(before.nominated);
+        pod.reason = message.unwrap_or(before.reason);
+        let phase = view.phase();
+        pod.end = Some(phase).filter(|phase| phase.is_terminal()).or(pod.end);
+        pod.disruption = view.disruption().or(pod.disruption);
+        let after = pod.clone();
+        if let (Some(first), Some(second)) = (before.node, node)
+            && first != second
+        {
+            self.double_binds.push((event.at, number, second));
+        }
+        self.step(number, event.at, &before, &after);
+        if resized {
+            self.resizes.push(self.shapes.intern(&event.object));
+            self.steps.push(Step::new(event.at, number, Change::Resize(after.node.unwrap_or_default())));
+        }
+    }
+
+    /// Whether a bound pod asks for something else than when it was bound: it was resized in place.
+    fn is_resized(&self, pod: &PodFacts, event: &ObjectEvent) -> bool {
+        let known = &self.shapes.list()[pod.shape as usize].requests;
+        !pod.milestones.has(Milestone::Ended) && Requests::of(&event.object) != *known
+    }
+
+    /// What the event changed in the cluster, if anything.
+    fn step(&mut self, number: u32, at: TraceTime, before: &PodFacts, after: &PodFacts) {
+        let now = |milestone| after.milestones.has(milestone) && !before.milestones.has(milestone);
+        let mut push = |change| self.steps.push(Step::new(at, number, change));
+        if now(Milestone::Added) {
+            push(Change::Arrive);
+        }
+        if let Some(node) = after.node.filter(|_| before.node.is_none()) {
+            push(Change::Bind(node));
+        }
+        if let Some(node) = after.node.filter(|_| now(Milestone::Deleting)) {
+            push(Change::Terminate(node));
+        }
+        let was_over = before.milestones.has(Milestone::Ended) || before.milestones.has(Milestone::Gone);
+        if !was_over && (now(Milestone::Ended) || now(Milestone::Gone)) {
+            push(after.node.map_or(Change::Leave, Change::Free));
+        }
+    }
 }
 
-fn update(pod: &mut PodFacts, event: &ObjectEvent, node: Option<Arc<str>>) {
+fn reach(pod: &mut PodFacts, event: &ObjectEvent, bound: bool, nominated: bool) {
     let view = PodView(&event.object);
     let phase = view.phase();
     let mut reach = |milestone, reached: bool, seen: bool| {
@@ -179,11 +277,10 @@ fn update(pod: &mut PodFacts, event: &ObjectEvent, node: Option<Arc<str>>) {
     };
     reach(Milestone::Added, true, event.verb == Verb::Added);
     reach(Milestone::Unscheduled, view.is_marked_unschedulable(), true);
-    let nominated = view.0["status"]["nominatedNodeName"].as_str().is_some_and(|name| !name.is_empty());
     reach(Milestone::Nominated, nominated, true);
     // What was there when the recording began happened at some time before.
     let happened_now = event.verb != Verb::Initial;
-    reach(Milestone::Scheduled, node.is_some(), happened_now);
+    reach(Milestone::Scheduled, bound, happened_now);
     // A pod that is over has run, but when that began was not seen.
     reach(
         Milestone::Running,
@@ -192,8 +289,6 @@ fn update(pod: &mut PodFacts, event: &ObjectEvent, node: Option<Arc<str>>) {
     );
     reach(Milestone::Ready, view.is_ready(), happened_now);
     reach(Milestone::Deleting, view.is_deleting() || event.verb == Verb::Deleted, happened_now);
+    reach(Milestone::Ended, phase.is_terminal(), happened_now);
     reach(Milestone::Gone, event.verb == Verb::Deleted, true);
-    pod.node = node.or(pod.node.take());
-    pod.end = Some(phase).filter(|phase| phase.is_terminal()).or(pod.end);
-    pod.disruption = view.disruption().or(pod.disruption);
 }

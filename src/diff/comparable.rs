@@ -130,11 +130,15 @@ pub fn notes(a: &Facts, b: &Facts) -> Vec<Note> {
 }
 
 fn nodes(a: &Facts, b: &Facts) -> Option<Note> {
-    let missing =
-        |from: &Facts, of: &Facts| of.nodes.keys().filter(|name| !from.nodes.contains_key(*name)).count();
-    let changed = |name, class| b.nodes.get(name).is_some_and(|node| node.class != class);
-    let only_a = missing(b, a);
-    let only_b = missing(a, b);
-    let class_differs = a.nodes.iter().filter(|(name, node)| changed(*name, node.class.clone())).count();
+    let present = |facts: &'_ Facts| facts.nodes.iter().filter(|node| node.last().is_some()).count();
+    let (mut both, mut class_differs) = (0, 0);
+    for node in &a.nodes {
+        let other = b.node(&node.name).and_then(|(_, other)| other.last());
+        if let (Some(facts), Some(other)) = (node.last(), other) {
+            both += 1;
+            class_differs += usize::from(facts.class != other.class);
+        }
+    }
+    let (only_a, only_b) = (present(a) - both, present(b) - both);
     (only_a + only_b + class_differs > 0).then_some(Note::Nodes { only_a, only_b, class_differs })
 }

@@ -1,11 +1,14 @@
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
 
 use super::collect::Collector;
-use super::{Lateness, Milestone, NodeFacts, Origin, Outcome, PodFacts};
+use super::pod::PodFacts;
+use super::shape::Shapes;
+use super::steps::Step;
+use super::texts::{Sym, Texts};
+use super::{Attempt, Budget, Lateness, Milestone, NodeHistory, Origin, Outcome, Pod, Shape};
 use crate::model::{Phase, Record, TraceTime};
 
 /// What a reel's header says about the run. Empty fields are unknown, or do not apply to a recording of a cluster
@@ -107,19 +110,19 @@ impl Counts {
                 } += 1;
                 self.succeeded += u64::from(pod.end == Some(Phase::Succeeded));
                 self.failed += u64::from(pod.end == Some(Phase::Failed));
-                self.deleted += u64::from(pod.has_reached(Milestone::Gone));
+                self.deleted += u64::from(pod.milestones.has(Milestone::Gone));
             }
         }
     }
 }
 
-/// What one reel comes to: the input of every comparison.
+/// What one reel comes to: the input of every comparison. Compact: about 250 bytes a pod.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Facts {
     /// What the header says.
     pub run: RunFacts,
-    /// Nodes by name, as last seen, those that left included.
-    pub nodes: BTreeMap<Arc<str>, NodeFacts>,
+    /// Nodes in the order in which they were first seen, those that left included.
+    pub nodes: Vec<NodeHistory>,
     /// How many pods came to what.
     pub counts: Counts,
     /// What statistics cover.
@@ -130,8 +133,21 @@ pub struct Facts {
     pub unsettled: u64,
     /// Stretches in which events may be missing, by kind.
     pub gaps: BTreeMap<String, u64>,
+    /// Attempts of the scheduler, in order of time; empty where the reel does not hold its log.
+    pub attempts: Vec<Attempt>,
+    /// Disruption budgets, as last seen.
+    pub budgets: Vec<Budget>,
+    pub(super) texts: Texts,
+    pub(super) shapes: Shapes,
     pub(super) pods: Vec<PodFacts>,
-    pub(super) by_id: HashMap<Arc<str>, u32>,
+    pub(super) by_id: HashMap<Sym, u32, foldhash::fast::FixedState>,
+    pub(super) by_name: HashMap<String, u32>,
+    /// Every change of where pods are, in the order of the reel.
+    pub(super) steps: Vec<Step>,
+    /// Pods that were bound to a second node, and that node.
+    pub(super) double_binds: Vec<(TraceTime, u32, u32)>,
+    /// Shapes that bound pods were resized to, in the order of their steps.
+    pub(super) resizes: Vec<u32>,
 }
 
 impl Facts {
@@ -147,20 +163,46 @@ impl Facts {
         Ok(collector.finish(run))
     }
 
+    /// The pod of a number.
+    pub fn pod(&self, index: u32) -> Pod<'_> {
+        Pod { facts: self, index }
+    }
+
     /// All pods in the order in which they were first seen.
-    pub fn pods(&self) -> &[PodFacts] {
-        &self.pods
+    pub fn pods(&self) -> impl ExactSizeIterator<Item = Pod<'_>> {
+        (0..self.pods.len() as u32).map(|index| self.pod(index))
     }
 
     /// The pods that statistics and comparisons count, in the order in which they were first seen.
-    pub fn counted(&self) -> impl Iterator<Item = &PodFacts> {
-        self.pods.iter().filter(|pod| pod.is_counted())
+    pub fn counted(&self) -> impl Iterator<Item = Pod<'_>> {
+        self.pods().filter(|pod| pod.is_counted())
     }
 
     /// The counted pod of an id.
-    pub fn counted_pod(&self, id: &str) -> Option<&PodFacts> {
-        let pod = &self.pods[*self.by_id.get(id)? as usize];
-        pod.is_counted().then_some(pod)
+    pub fn counted_pod(&self, id: &str) -> Option<Pod<'_>> {
+        let index = *self.by_id.get(&self.texts.find(id)?)?;
+        Some(self.pod(index)).filter(|pod| pod.is_counted())
+    }
+
+    /// The node of a name, with its number.
+    pub fn node(&self, name: &str) -> Option<(u32, &NodeHistory)> {
+        let index = *self.by_name.get(name)?;
+        Some((index, &self.nodes[index as usize]))
+    }
+
+    /// What the scheduler reads of pods, once for all that are alike.
+    pub fn shapes(&self) -> &[Shape] {
+        self.shapes.list()
+    }
+
+    /// The attempts of the scheduler to place a pod, in order of time.
+    pub fn attempts_of(&self, pod: Pod<'_>) -> impl Iterator<Item = &Attempt> {
+        let own = pod.own();
+        let from = pod.reached(Milestone::Added).unwrap_or_default();
+        let is_own = move |attempt: &&Attempt| {
+            attempt.at >= from && attempt.name == own.name && attempt.namespace == own.namespace
+        };
+        self.attempts.iter().filter(is_own)
     }
 
     /// How many gaps there are over all kinds.

@@ -1,11 +1,12 @@
 use std::collections::HashSet;
 
 use super::agreement::Place;
-use super::compare::exchanged;
+use super::compare::{Sides, exchanged};
+use super::history::History;
 use super::latency::latencies;
 use super::{
-    Agreement, Change, Decision, Facts, Latency, PodFacts, PodRef, Policy, Problem, Reason, Rung, Side,
-    Verdict, notes,
+    Agreement, Broken, Change, Decision, Facts, Latency, Pod, Policy, Problem, Reason, Rung, Side, Verdict,
+    broken, notes,
 };
 
 /// Runs that a side needs before decisions that race can be called alike.
@@ -20,10 +21,10 @@ const RUNS_FOR_CHANGED: usize = 3;
 const STABLE_SHARE: f64 = 0.9;
 
 /// A pod that runs of one side decided in more than one way.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unstable {
-    /// Which pod.
-    pub pod: PodRef,
+#[derive(Debug, Clone)]
+pub struct Unstable<'f> {
+    /// Which pod, in the first run of A.
+    pub pod: Pod<'f>,
     /// The decision in each run of A.
     pub a: Vec<Decision>,
     /// The decision in each run of B.
@@ -31,8 +32,8 @@ pub struct Unstable {
 }
 
 /// The runs of two schedulers side by side.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Groups {
+#[derive(Debug, Clone)]
+pub struct Groups<'f> {
     /// What they say.
     pub verdict: Verdict,
     /// Why.
@@ -51,13 +52,15 @@ pub struct Groups {
     pub within_b: Agreement,
     /// Agreement over all pairs of a run of A and a run of B.
     pub between: Agreement,
-    /// Stable pods that differ between the sides, in the order in which the first run of A saw them; the decisions
+    /// Stable pods that differ between the sides, in the order of the decisions; these
     /// are those of the first run of each side.
-    pub divergences: Vec<Change>,
+    pub divergences: Vec<Change<'f>>,
     /// How many divergences took the place of a pod like them: see [`Diff::exchanged`](super::Diff::exchanged).
     pub exchanged: u64,
     /// Pods that are not stable, in the order in which the first run of A saw them.
-    pub unstable: Vec<Unstable>,
+    pub unstable: Vec<Unstable<'f>>,
+    /// Rules that runs break.
+    pub broken: Vec<Broken<'f>>,
     /// Latencies, pooled over the runs of each side.
     pub latency: Vec<Latency>,
 }
@@ -71,9 +74,10 @@ pub struct Groups {
 /// Where all runs are in lockstep, little races: the rung is [`Policy::fail_on`], one run a side is enough, and any
 /// divergence is a change. Otherwise the rung is node class at the finest, and a change takes three runs a side and
 /// more divergences than unstable pods. In both, `Equivalent` takes no divergence, and where fewer than nine in ten
-/// pods are stable nothing is said unless the divergences outnumber the unstable pods.
-pub fn judge(baseline: &[Facts], candidate: &[Facts], policy: &Policy) -> Groups {
-    let all: Vec<&Facts> = baseline.iter().chain(candidate).collect();
+/// pods are stable nothing is said unless the divergences outnumber the unstable pods. A rule that the candidate breaks
+/// and the baseline does not ([`broken`]) is a change without any statistics.
+pub fn judge<'f>(baseline: &'f [Facts], candidate: &'f [Facts], policy: &Policy) -> Groups<'f> {
+    let all: Vec<&'f Facts> = baseline.iter().chain(candidate).collect();
     let (a, b) = all.split_at(baseline.len());
     let is_lockstep = all.iter().all(|facts| facts.run.is_lockstep());
     let rung = if is_lockstep { policy.fail_on } else { policy.fail_on.min(Rung::NodeClass) };
@@ -90,13 +94,17 @@ pub fn judge(baseline: &[Facts], candidate: &[Facts], policy: &Policy) -> Groups
         divergences: Vec::new(),
         exchanged: 0,
         unstable: Vec::new(),
+        broken: broken(a, b),
         latency: latencies(a, b),
     };
     if let Some(first) = a.first().filter(|_| !b.is_empty()) {
+        let runs: Vec<(&Facts, History)> = all.iter().map(|run| (*run, History::of(run))).collect();
+        let mut sides = Sides::of(first, b[0]);
         for pod in first.counted() {
-            result.add(&all, a.len(), pod);
+            result.add(&runs, a.len(), pod, &sides);
         }
-        result.exchanged = exchanged(first, &result.divergences);
+        sides.explain(&mut result.divergences);
+        result.exchanged = exchanged(&result.divergences);
         if result.compared == 0 {
             result.problems.push(Problem::NoPods);
         }
@@ -107,28 +115,27 @@ pub fn judge(baseline: &[Facts], candidate: &[Facts], policy: &Policy) -> Groups
     result
 }
 
-impl Groups {
-    fn add(&mut self, runs: &[&Facts], split: usize, pod: &PodFacts) {
-        let pods: Option<Vec<_>> =
-            runs.iter().map(|run| Some((*run, run.counted_pod(&pod.pod.id)?))).collect();
+impl<'f> Groups<'f> {
+    fn add(&mut self, runs: &[(&'f Facts, History)], split: usize, pod: Pod<'f>, sides: &Sides<'f>) {
+        let pods: Option<Vec<Pod<'f>>> = runs.iter().map(|(run, _)| run.counted_pod(pod.id())).collect();
         let Some(pods) = pods else { return };
-        let places: Vec<_> = pods.iter().map(|(run, pod)| Place::of(run, pod)).collect();
+        let place = |(pod, (_, history)): (&Pod<'f>, &(&Facts, History))| {
+            Place::of(*pod, history.content[pod.index as usize])
+        };
+        let places: Vec<_> = pods.iter().zip(runs).map(place).collect();
         self.compared += 1;
         self.count_pairs(&places, split);
         let (a, b) = places.split_at(split);
         let alike = |side: &[Place<'_>]| side.iter().all(|place| place.is_same(&side[0], self.rung));
         if !alike(a) || !alike(b) {
-            let decisions =
-                |side: &[(&Facts, &PodFacts)]| side.iter().map(|(_, pod)| pod.decision()).collect();
+            let decisions = |side: &[Pod<'_>]| side.iter().map(|pod| Decision::of(*pod)).collect();
             let (a, b) = (decisions(&pods[..split]), decisions(&pods[split..]));
-            self.unstable.push(Unstable { pod: pod.pod.clone(), a, b });
+            self.unstable.push(Unstable { pod, a, b });
             return;
         }
         self.stable += 1;
         if !a[0].is_same(&b[0], self.rung) {
-            let mut change = Change::between(pods[0], pods[split]);
-            change.is_first = self.divergences.is_empty();
-            self.divergences.push(change);
+            self.divergences.push(sides.change(pods[0], pods[split], a[0].agrees(&b[0])));
         }
     }
 
@@ -150,7 +157,10 @@ impl Groups {
         let (differ, unstable) = (self.divergences.len() as u64, self.unstable.len() as u64);
         let few = |need| (Verdict::Inconclusive, Reason::TooFewRuns { have: runs, need });
         let is_noisy = (stable as f64) < STABLE_SHARE * of as f64;
-        if !is_lockstep && runs < RUNS_FOR_EQUIVALENT {
+        let failures = self.broken.iter().filter(|broken| broken.is_failure()).count() as u64;
+        if failures > 0 {
+            (Verdict::Changed, Reason::Broken { count: failures })
+        } else if !is_lockstep && runs < RUNS_FOR_EQUIVALENT {
             few(RUNS_FOR_CHANGED)
         } else if is_noisy && differ <= unstable {
             (Verdict::Inconclusive, Reason::Unstable { stable, of })
@@ -174,7 +184,7 @@ fn problems(a: &[&Facts], b: &[&Facts], policy: &Policy) -> Vec<Problem> {
         }
     }
     let runs: Vec<&Facts> = a.iter().chain(b).copied().collect();
-    let ids: HashSet<&str> = runs.iter().flat_map(|run| run.counted()).map(|pod| &*pod.pod.id).collect();
+    let ids: HashSet<&str> = runs.iter().flat_map(|run| run.counted()).map(Pod::id).collect();
     for run in &runs {
         let unlike = notes(runs[0], run).into_iter().filter(|note| !note.is_loss());
         problems.extend(unlike.map(|note| Problem::Incomparable { reel: run.run.reel.clone(), note }));

@@ -50,7 +50,7 @@ pub struct Latency {
 pub(super) fn latencies(a: &[&Facts], b: &[&Facts]) -> Vec<Latency> {
     let of = |runs: &[&Facts], metric: Metric| {
         let pods = runs.iter().flat_map(|facts| facts.counted());
-        Summary::of(pods.filter_map(|pod| pod.create_to(metric.milestone())))
+        Summary::of(pods.filter_map(|pod| pod.between(Milestone::Added, metric.milestone())))
     };
     Metric::ALL.map(|metric| Latency { metric, a: of(a, metric), b: of(b, metric) }).to_vec()
 }

@@ -1,4 +1,4 @@
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{Facts, RunFacts};
 use crate::trace::{Ending, Header, Reader, TraceError};
@@ -13,6 +13,28 @@ pub fn load(path: &Path) -> Result<Facts, TraceError> {
     let mut facts = Facts::collect(run, reader.by_ref())?;
     facts.run.sealed = matches!(reader.ending(), Some(Ending::Sealed(_)));
     Ok(facts)
+}
+
+/// Reads whole reels into facts, as many at once as there are cores, in the order given.
+///
+/// # Errors
+/// As [`load`]; the first failure in the order given.
+pub fn load_all(paths: &[PathBuf]) -> Result<Vec<Facts>, TraceError> {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let mut loaded = Vec::with_capacity(paths.len());
+    for some in paths.chunks(cores) {
+        let found: Vec<_> = std::thread::scope(|scope| {
+            let workers: Vec<_> = some.iter().map(|path| scope.spawn(|| load(path))).collect();
+            workers
+                .into_iter()
+                .map(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+                .collect()
+        });
+        for facts in found {
+            loaded.push(facts?);
+        }
+    }
+    Ok(loaded)
 }
 
 fn run_facts(path: &Path, header: &Header) -> RunFacts {

@@ -9,36 +9,54 @@
 //! counted and then left out: no scheduler decided them while the trace played.
 
 mod agreement;
+mod attempts;
+mod broken;
+mod budget;
 mod collect;
 mod comparable;
 mod compare;
 mod facts;
+mod history;
+mod invariants;
 mod judge;
 mod latency;
 mod lateness;
 mod load;
 mod node;
+#[cfg(test)]
+mod planted;
 mod pod;
+mod reasons;
 mod requests;
 mod rung;
+mod selector;
+mod shape;
+mod steps;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+mod texts;
 mod verdict;
 mod workload;
 
 pub use agreement::Agreement;
+pub use attempts::{ATTEMPT_KIND, Attempt, AttemptResult, NodeScore};
+pub use broken::{Broken, broken};
+pub use budget::Budget;
 pub use collect::UNSETTLED_FACT;
 pub use comparable::{Note, Side, notes};
-pub use compare::{Change, Diff, compare};
+pub use compare::{Cause, Change, Decision, Diff, compare};
 pub use facts::{Counts, Facts, RunFacts, Span};
+pub use invariants::{Rule, Violation, violations};
 pub use judge::{Groups, Unstable, judge};
 pub use latency::{Latency, Metric};
 pub use lateness::Lateness;
-pub use load::load;
-pub use node::NodeFacts;
-pub use pod::{Decision, Milestone, Origin, Outcome, PodFacts, PodRef};
+pub use load::{load, load_all};
+pub use node::{NodeFacts, NodeHistory};
+pub use pod::{Milestone, Origin, Outcome, Pod};
+pub use reasons::reasons;
 pub use requests::Requests;
 pub use rung::Rung;
+pub use shape::{HostPort, Shape};
 pub use verdict::{Policy, Problem, Reason, Verdict};

@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Write;
 use std::sync::Arc;
 
-use crate::model::{Json, Map, NodeView, Taint, parse_quantity_milli};
+use crate::model::{Json, Map, NodeView, Taint, TraceTime, is_lifecycle_taint, parse_quantity_milli};
 
 const HOSTNAME_LABEL: &str = "kubernetes.io/hostname";
 const ZONE_LABEL: &str = "topology.kubernetes.io/zone";
@@ -11,15 +11,19 @@ const TOPOLOGY_PREFIX: &str = "topology.kubernetes.io/";
 /// From this many nodes on, a label that has another value on each of them names the node rather than its kind.
 const ENOUGH_TO_CALL_UNIQUE: usize = 8;
 
-/// One node as last seen.
+/// A node at one time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeFacts {
     /// Labels.
     pub labels: BTreeMap<String, String>,
     /// `status.allocatable`, thousandths of each resource's unit.
     pub allocatable: BTreeMap<String, i128>,
-    /// Taints that people and other controllers set.
+    /// Taints that people and other controllers set, sorted.
     pub taints: Vec<Taint>,
+    /// Taints that the node lifecycle controller set, sorted.
+    pub health_taints: Vec<Taint>,
+    /// Cordoned.
+    pub unschedulable: bool,
     /// Names the node's class: nodes of equal text have equal allocatable resources, chosen taints and labels, but
     /// for labels that only name the node. Those are `kubernetes.io/hostname`, labels that contain the name of every
     /// node that has them, and labels with another value on each of at least eight nodes; topology labels always
@@ -30,12 +34,16 @@ pub struct NodeFacts {
 impl NodeFacts {
     /// Reads a node; its class is known when all nodes are: [`classify`].
     pub(super) fn of(node: NodeView<'_>) -> NodeFacts {
-        let mut taints = node.chosen_taints();
+        let (mut health_taints, mut taints): (Vec<_>, Vec<_>) =
+            node.taints().into_iter().partition(|taint| is_lifecycle_taint(&taint.key));
         taints.sort();
+        health_taints.sort();
         NodeFacts {
             labels: entries(node.labels(), |v| v.as_str().map(str::to_owned)),
             allocatable: entries(node.resources().1, |v| parse_quantity_milli(v.as_str()?)),
             taints,
+            health_taints,
+            unschedulable: node.is_unschedulable(),
             class: Arc::from(""),
         }
     }
@@ -43,6 +51,11 @@ impl NodeFacts {
     /// The zone label, empty where there is none.
     pub fn zone(&self) -> &str {
         self.labels.get(ZONE_LABEL).map_or("", String::as_str)
+    }
+
+    /// How much of a resource pods may ask for, thousandths of its unit; 0 where the node has none.
+    pub fn allocatable(&self, resource: &str) -> u64 {
+        self.allocatable.get(resource).map_or(0, |milli| u64::try_from(*milli).unwrap_or(0))
     }
 
     fn class_text(&self, naming: &HashSet<String>) -> String {
@@ -65,24 +78,61 @@ fn entries<T>(object: &Json, read: impl Fn(&Json) -> Option<T>) -> BTreeMap<Stri
     fields.filter_map(|(key, value)| Some((key.to_string(), read(value)?))).collect()
 }
 
-/// Gives every node its class. Which labels only name a node shows when all nodes are known.
-pub(super) fn classify(nodes: &mut BTreeMap<Arc<str>, NodeFacts>) {
-    let naming = naming_labels(nodes);
-    let mut classes: HashMap<String, Arc<str>> = HashMap::new();
-    for node in nodes.values_mut() {
-        let text = node.class_text(&naming);
-        node.class = classes.entry(text).or_insert_with_key(|text| Arc::from(text.as_str())).clone();
+/// A node over time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeHistory {
+    /// Its name.
+    pub name: Arc<str>,
+    /// What it was from when on; `None` from when it was gone. Empty for a node that only pods name.
+    pub versions: Vec<(TraceTime, Option<NodeFacts>)>,
+}
+
+impl NodeHistory {
+    /// The node as last seen while it was there.
+    pub fn last(&self) -> Option<&NodeFacts> {
+        self.versions.iter().rev().find_map(|(_, facts)| facts.as_ref())
+    }
+
+    /// The node at a time; `None` where it was not there.
+    pub fn at(&self, time: TraceTime) -> Option<&NodeFacts> {
+        let known = self.versions.partition_point(|(from, _)| *from <= time);
+        self.versions[..known].last()?.1.as_ref()
+    }
+
+    /// What the node was between two times, both included.
+    pub fn between(&self, from: TraceTime, to: TraceTime) -> impl Iterator<Item = &NodeFacts> {
+        let first = self.versions.partition_point(|(at, _)| *at <= from).saturating_sub(1);
+        let versions = self.versions[first..].iter().take_while(move |(at, _)| *at <= to);
+        versions.filter_map(|(_, facts)| facts.as_ref())
+    }
+
+    pub(super) fn push(&mut self, at: TraceTime, facts: Option<NodeFacts>) {
+        let is_same = self.versions.last().is_some_and(|(_, last)| *last == facts);
+        if !is_same {
+            self.versions.push((at, facts));
+        }
     }
 }
 
-fn naming_labels(nodes: &BTreeMap<Arc<str>, NodeFacts>) -> HashSet<String> {
+/// Gives every node its class. Which labels only name a node shows when all nodes are known.
+pub(super) fn classify(nodes: &mut [NodeHistory]) {
+    let naming = naming_labels(nodes);
+    let mut classes: HashMap<String, Arc<str>> = HashMap::new();
+    let versions = nodes.iter_mut().flat_map(|node| &mut node.versions);
+    for facts in versions.filter_map(|(_, facts)| facts.as_mut()) {
+        let text = facts.class_text(&naming);
+        facts.class = classes.entry(text).or_insert_with_key(|text| Arc::from(text.as_str())).clone();
+    }
+}
+
+fn naming_labels(nodes: &[NodeHistory]) -> HashSet<String> {
     struct Seen<'a> {
         values: HashSet<&'a str>,
         nodes: usize,
         with_name: usize,
     }
     let mut seen: HashMap<&str, Seen<'_>> = HashMap::new();
-    for (name, node) in nodes {
+    for (name, node) in nodes.iter().filter_map(|node| Some((&node.name, node.last()?))) {
         for (key, value) in &node.labels {
             let entry =
                 seen.entry(key).or_insert_with(|| Seen { values: HashSet::new(), nodes: 0, with_name: 0 });
@@ -104,10 +154,13 @@ mod tests {
     use serde_json::json;
 
     fn classes(nodes: &[(&str, Json)]) -> Vec<Arc<str>> {
-        let mut facts: BTreeMap<Arc<str>, NodeFacts> =
-            nodes.iter().map(|(name, object)| (Arc::from(*name), NodeFacts::of(NodeView(object)))).collect();
-        classify(&mut facts);
-        facts.into_values().map(|node| node.class).collect()
+        let history = |(name, object): &(&str, Json)| NodeHistory {
+            name: Arc::from(*name),
+            versions: vec![(TraceTime::ZERO, Some(NodeFacts::of(NodeView(object))))],
+        };
+        let mut nodes: Vec<_> = nodes.iter().map(history).collect();
+        classify(&mut nodes);
+        nodes.iter().filter_map(|node| Some(node.last()?.class.clone())).collect()
     }
 
     fn node(labels: &serde_json::Value, cpu: &str) -> Json {

@@ -1,34 +1,15 @@
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
 
-use super::Requests;
+use super::texts::Sym;
+use super::{Facts, NodeFacts, NodeHistory, Shape};
 use crate::model::{DisruptionReason, Phase, TraceTime};
 
-/// Names a pod in reports. Cheap to clone.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PodRef {
-    /// `kubereel.dev/id`.
-    pub id: Arc<str>,
-    /// Namespace.
-    pub namespace: Arc<str>,
-    /// Name.
-    pub name: Arc<str>,
-    /// What it belongs to, such as `Deployment/web`, or `web` where only labels or the name tell.
-    pub workload: Arc<str>,
-}
-
-impl fmt::Display for PodRef {
-    /// `namespace/name`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.namespace, self.name)
-    }
-}
-
 /// A point in a pod's life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Milestone {
     /// First seen as created.
     Added,
@@ -44,24 +25,39 @@ pub enum Milestone {
     Ready,
     /// First `metadata.deletionTimestamp`.
     Deleting,
+    /// First phase `Succeeded` or `Failed`.
+    Ended,
     /// The watch reported the deletion.
     Gone,
 }
 
-const MILESTONES: usize = Milestone::Gone as usize + 1;
+impl Milestone {
+    /// All, in the order of a life that ends with a deletion.
+    pub const ALL: [Milestone; 9] = [
+        Milestone::Added,
+        Milestone::Unscheduled,
+        Milestone::Nominated,
+        Milestone::Scheduled,
+        Milestone::Running,
+        Milestone::Ready,
+        Milestone::Deleting,
+        Milestone::Ended,
+        Milestone::Gone,
+    ];
+}
 
 /// When each milestone was reached; packed, as a reel holds a million of these.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Milestones {
-    at: [TraceTime; MILESTONES],
-    reached: u8,
-    seen: u8,
+    at: [TraceTime; Milestone::ALL.len()],
+    reached: u16,
+    seen: u16,
 }
 
 impl Milestones {
     /// Keeps the first time only. `seen` is false where the instant is not known, only that it has passed.
     pub(super) fn reach(&mut self, milestone: Milestone, at: TraceTime, seen: bool) {
-        let bit = 1 << milestone as u8;
+        let bit = 1 << milestone as u16;
         if self.reached & bit == 0 {
             self.reached |= bit;
             self.at[milestone as usize] = at;
@@ -71,12 +67,12 @@ impl Milestones {
         }
     }
 
-    fn has(&self, milestone: Milestone) -> bool {
-        self.reached & (1 << milestone as u8) != 0
+    pub(super) fn has(&self, milestone: Milestone) -> bool {
+        self.reached & (1 << milestone as u16) != 0
     }
 
     fn seen_at(&self, milestone: Milestone) -> Option<TraceTime> {
-        (self.seen & (1 << milestone as u8) != 0).then_some(self.at[milestone as usize])
+        (self.seen & (1 << milestone as u16) != 0).then_some(self.at[milestone as usize])
     }
 }
 
@@ -117,77 +113,166 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// What the scheduler did with a pod.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Decision {
-    /// What became of the pod.
-    pub outcome: Outcome,
-    /// Where it was bound.
-    pub node: Option<Arc<str>>,
-}
-
-/// What one pod came to in one reel.
+/// What one pod came to in one reel; strings are symbols of its [`Facts`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PodFacts {
-    /// Its names.
-    pub pod: PodRef,
-    /// How it came into the reel.
-    pub origin: Origin,
-    /// `spec.priority`, 0 where absent.
-    pub priority: i32,
-    /// What it asks of a node.
-    pub requests: Requests,
-    /// Where it was bound.
-    pub node: Option<Arc<str>>,
-    /// `Succeeded` or `Failed`, where it came to that.
-    pub end: Option<Phase>,
-    /// Why the control plane ended it, where it said so.
-    pub disruption: Option<DisruptionReason>,
-    /// How many API objects carried this id; the facts are those of the last.
-    pub incarnations: u32,
+pub(super) struct PodFacts {
+    pub(super) id: Sym,
+    pub(super) namespace: Sym,
+    pub(super) name: Sym,
+    pub(super) workload: Sym,
+    /// Why no node fitted when the scheduler last said so; the empty string where it never did.
+    pub(super) reason: Sym,
+    /// Position in [`Facts::shapes`].
+    pub(super) shape: u32,
+    /// Where it was bound: a position in [`Facts::nodes`].
+    pub(super) node: Option<u32>,
+    /// Where room was made for it.
+    pub(super) nominated: Option<u32>,
+    /// A hash of the object's UID.
+    pub(super) uid: u64,
+    pub(super) origin: Origin,
+    pub(super) end: Option<Phase>,
+    pub(super) disruption: Option<DisruptionReason>,
+    pub(super) incarnations: u16,
     pub(super) milestones: Milestones,
 }
 
 impl PodFacts {
-    /// Whether statistics and comparisons count this pod.
-    pub fn is_counted(&self) -> bool {
+    pub(super) fn is_counted(&self) -> bool {
         self.origin == Origin::Played
     }
 
-    /// When a milestone was seen to be reached; `None` where it was not reached, or only inferred after a gap.
-    pub fn at(&self, milestone: Milestone) -> Option<TraceTime> {
-        self.milestones.seen_at(milestone)
-    }
-
-    /// Whether a milestone was reached, seen or inferred.
-    pub fn has_reached(&self, milestone: Milestone) -> bool {
-        self.milestones.has(milestone)
-    }
-
-    /// Time from creation to a milestone, both seen, on the reel's own clock.
-    pub fn create_to(&self, milestone: Milestone) -> Option<Duration> {
-        Some(self.at(milestone)?.since(self.at(Milestone::Added)?))
-    }
-
-    /// Whether the scheduler removed it for a pod of higher priority.
-    pub fn is_preempted(&self) -> bool {
+    pub(super) fn is_preempted(&self) -> bool {
         self.disruption == Some(DisruptionReason::PreemptionByScheduler)
     }
 
-    /// What became of it.
-    pub fn outcome(&self) -> Outcome {
-        let over =
-            self.end.is_some() || self.has_reached(Milestone::Deleting) || self.has_reached(Milestone::Gone);
-        match (&self.node, over) {
+    pub(super) fn outcome(&self) -> Outcome {
+        let has = |milestone| self.milestones.has(milestone);
+        let over = self.end.is_some() || has(Milestone::Deleting) || has(Milestone::Gone);
+        match (self.node, over) {
             (Some(_), _) if self.is_preempted() => Outcome::Preempted,
             (Some(_), _) => Outcome::Bound,
             (None, true) => Outcome::DeletedWhilePending,
             (None, false) => Outcome::NeverBound,
         }
     }
+}
 
-    /// What the scheduler did with it.
-    pub fn decision(&self) -> Decision {
-        Decision { outcome: self.outcome(), node: self.node.clone() }
+/// A pod of a reel.
+#[derive(Debug, Clone, Copy)]
+pub struct Pod<'f> {
+    pub(super) facts: &'f Facts,
+    /// Its number: pods are numbered in the order in which they were first seen.
+    pub index: u32,
+}
+
+impl<'f> Pod<'f> {
+    pub(super) fn own(self) -> &'f PodFacts {
+        &self.facts.pods[self.index as usize]
+    }
+
+    /// `kubereel.dev/id`.
+    pub fn id(self) -> &'f str {
+        self.facts.texts.get(self.own().id)
+    }
+
+    /// Namespace.
+    pub fn namespace(self) -> &'f str {
+        self.facts.texts.get(self.own().namespace)
+    }
+
+    /// Name.
+    pub fn name(self) -> &'f str {
+        self.facts.texts.get(self.own().name)
+    }
+
+    /// What it belongs to, such as `Deployment/web`, or `web` where only labels or the name tell.
+    pub fn workload(self) -> &'f str {
+        self.facts.texts.get(self.own().workload)
+    }
+
+    /// What the scheduler reads of it.
+    pub fn shape(self) -> &'f Shape {
+        &self.facts.shapes()[self.own().shape as usize]
+    }
+
+    /// How it came into the reel.
+    pub fn origin(self) -> Origin {
+        self.own().origin
+    }
+
+    /// Whether statistics and comparisons count this pod.
+    pub fn is_counted(self) -> bool {
+        self.own().is_counted()
+    }
+
+    /// Where it was bound, over time.
+    pub fn node(self) -> Option<&'f NodeHistory> {
+        self.own().node.map(|node| &self.facts.nodes[node as usize])
+    }
+
+    /// Name of the node where it was bound.
+    pub fn node_name(self) -> Option<&'f str> {
+        self.node().map(|node| &*node.name)
+    }
+
+    /// Name of the node where room was made for it, where it waited for that.
+    pub fn nominated_node(self) -> Option<&'f str> {
+        self.own().nominated.map(|node| &*self.facts.nodes[node as usize].name)
+    }
+
+    /// The node as it was when the pod was bound to it; as last seen where the reel does not hold that.
+    pub(super) fn node_when_bound(self) -> Option<&'f NodeFacts> {
+        let node = self.node()?;
+        let at = self.own().milestones.at[Milestone::Scheduled as usize];
+        node.at(at).or_else(|| node.last())
+    }
+
+    /// Why no node fitted when the scheduler last said so: the reasons without counts, sorted.
+    pub fn reason(self) -> Option<&'f str> {
+        Some(self.facts.texts.get(self.own().reason)).filter(|reason| !reason.is_empty())
+    }
+
+    /// `Succeeded` or `Failed`, where it came to that.
+    pub fn end(self) -> Option<Phase> {
+        self.own().end
+    }
+
+    /// Why the control plane ended it, where it said so.
+    pub fn disruption(self) -> Option<DisruptionReason> {
+        self.own().disruption
+    }
+
+    /// How many API objects carried this id; all else is of the last.
+    pub fn incarnations(self) -> u16 {
+        self.own().incarnations
+    }
+
+    /// When a milestone was seen to be reached; `None` where it was not reached, or only inferred after a gap.
+    pub fn at(self, milestone: Milestone) -> Option<TraceTime> {
+        self.own().milestones.seen_at(milestone)
+    }
+
+    /// When a milestone was reached at the latest, seen or inferred.
+    pub fn reached(self, milestone: Milestone) -> Option<TraceTime> {
+        let milestones = &self.own().milestones;
+        milestones.has(milestone).then_some(milestones.at[milestone as usize])
+    }
+
+    /// Time between two milestones, both seen, on the reel's own clock.
+    pub fn between(self, from: Milestone, to: Milestone) -> Option<Duration> {
+        Some(self.at(to)?.since(self.at(from)?))
+    }
+
+    /// What became of it.
+    pub fn outcome(self) -> Outcome {
+        self.own().outcome()
+    }
+}
+
+impl fmt::Display for Pod<'_> {
+    /// `namespace/name`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace(), self.name())
     }
 }

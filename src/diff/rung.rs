@@ -13,13 +13,15 @@ pub enum Rung {
     Zone,
     /// The same outcome, on a node of the same class: see [`NodeFacts::class`](super::NodeFacts::class).
     NodeClass,
+    /// The same outcome, on a node of the same class with the same pods on it, but for names.
+    Content,
     /// The same outcome, on the same node.
     ExactNode,
 }
 
 impl Rung {
     /// All rungs, coarsest first.
-    pub const ALL: [Rung; 4] = [Rung::Outcome, Rung::Zone, Rung::NodeClass, Rung::ExactNode];
+    pub const ALL: [Rung; 5] = [Rung::Outcome, Rung::Zone, Rung::NodeClass, Rung::Content, Rung::ExactNode];
 
     /// The rung as written on command lines and in JSON.
     pub fn as_str(self) -> &'static str {
@@ -27,6 +29,7 @@ impl Rung {
             Rung::Outcome => "outcome",
             Rung::Zone => "zone",
             Rung::NodeClass => "node-class",
+            Rung::Content => "content",
             Rung::ExactNode => "exact-node",
         }
     }
@@ -39,6 +42,7 @@ impl fmt::Display for Rung {
             Rung::Outcome => "outcome",
             Rung::Zone => "zone",
             Rung::NodeClass => "node class",
+            Rung::Content => "content",
             Rung::ExactNode => "exact node",
         })
     }

@@ -155,6 +155,11 @@ impl Script<'_> {
         self.with("status", "phase", json!("Running")).emit(at, Verb::Modified)
     }
 
+    /// An event in which the pod is as it was made to be.
+    pub(crate) fn changed(self, at: u64) -> Self {
+        self.emit(at, Verb::Modified)
+    }
+
     pub(crate) fn succeeded(self, at: u64) -> Self {
         self.with("status", "phase", json!("Succeeded")).emit(at, Verb::Modified)
     }

@@ -65,6 +65,11 @@ pub enum Reason {
         /// Pods compared.
         of: u64,
     },
+    /// The candidate breaks rules that the baseline keeps.
+    Broken {
+        /// How often.
+        count: u64,
+    },
     /// See [`Groups::problems`](super::Groups::problems).
     Problems,
     /// Decisions race in this mode, and there are too few runs to know how much.
@@ -98,6 +103,9 @@ impl fmt::Display for Reason {
                 write!(f, "the {stable} of {of} pods that are stable from run to run are decided alike")
             }
             Reason::Differ { count, of } => write!(f, "{count} of {of} pods decided otherwise"),
+            Reason::Broken { count } => {
+                write!(f, "the candidate breaks rules that the baseline keeps: {count} times")
+            }
             Reason::Problems => f.write_str("the runs are not fit to be judged"),
             Reason::TooFewRuns { have, need } => write!(
                 f,

@@ -1,13 +1,15 @@
 use super::value::{
     ChangeEntry, Comparison, DecisionEntry, Decisions, LatencyEntry, LatencySide, LatenessEntry, PodEntry,
-    ProblemEntry, Report, RunEntry, RungEntry, SCHEMA, Share, UnstableEntry, VerdictEntry,
+    ProblemEntry, Report, RunEntry, RungEntry, SCHEMA, Share, UnstableEntry, VerdictEntry, ViolationEntry,
 };
-use crate::diff::{Agreement, Change, Decision, Diff, Facts, Groups, Latency, PodRef, Rung};
+use crate::diff::{
+    Agreement, Broken, Cause, Change, Decision, Diff, Facts, Groups, Latency, Milestone, Pod, Rung,
+};
 use crate::stats::Summary;
 
 impl Report {
     /// The report on two reels: `diff` is [`compare`](crate::diff::compare) of `a` and `b`.
-    pub fn of_diff(a: &Facts, b: &Facts, diff: &Diff) -> Report {
+    pub fn of_diff(a: &Facts, b: &Facts, diff: &Diff<'_>) -> Report {
         let problem = |note: &crate::diff::Note| ProblemEntry { code: note.code(), text: note.to_string() };
         let (a, b) = (std::slice::from_ref(a), std::slice::from_ref(b));
         Report {
@@ -19,13 +21,16 @@ impl Report {
                 compared: diff.agreement.pairs,
                 stable: None,
                 exchanged: diff.exchanged,
+                roots: roots(diff.moved.iter().chain(&diff.outcome_changed)),
+                convergences: Some(diff.convergences),
                 ladder: ladder(&diff.agreement, None, None),
             },
             moved: diff.moved.iter().map(change).collect(),
             outcome_changed: diff.outcome_changed.iter().map(change).collect(),
             unstable: Vec::new(),
-            only_baseline: diff.only_a.iter().map(pod).collect(),
-            only_candidate: diff.only_b.iter().map(pod).collect(),
+            only_baseline: diff.only_a.iter().copied().map(pod).collect(),
+            only_candidate: diff.only_b.iter().copied().map(pod).collect(),
+            violations: diff.broken.iter().map(violation).collect(),
             latency: latency(&diff.latency, a, b),
             baseline: a.iter().map(run).collect(),
             candidate: b.iter().map(run).collect(),
@@ -33,7 +38,7 @@ impl Report {
     }
 
     /// The report on runs of two schedulers: `groups` is [`judge`](crate::diff::judge) of `a` and `b`.
-    pub fn of_groups(a: &[Facts], b: &[Facts], groups: &Groups) -> Report {
+    pub fn of_groups(a: &[Facts], b: &[Facts], groups: &Groups<'_>) -> Report {
         let problem =
             |found: &crate::diff::Problem| ProblemEntry { code: found.code(), text: found.to_string() };
         let (outcome_changed, moved): (Vec<_>, Vec<_>) =
@@ -52,6 +57,8 @@ impl Report {
                 compared: groups.compared,
                 stable: Some(groups.stable),
                 exchanged: groups.exchanged,
+                roots: roots(&groups.divergences),
+                convergences: None,
                 ladder: ladder(&groups.between, Some(&groups.within_a), Some(&groups.within_b)),
             },
             moved,
@@ -60,18 +67,23 @@ impl Report {
                 .unstable
                 .iter()
                 .map(|unstable| UnstableEntry {
-                    pod: pod(&unstable.pod),
+                    pod: pod(unstable.pod),
                     baseline: unstable.a.iter().map(decision).collect(),
                     candidate: unstable.b.iter().map(decision).collect(),
                 })
                 .collect(),
             only_baseline: Vec::new(),
             only_candidate: Vec::new(),
+            violations: groups.broken.iter().map(violation).collect(),
             latency: latency(&groups.latency, a, b),
             baseline: a.iter().map(run).collect(),
             candidate: b.iter().map(run).collect(),
         }
     }
+}
+
+fn roots<'c, 'f: 'c>(changes: impl IntoIterator<Item = &'c Change<'f>>) -> u64 {
+    changes.into_iter().filter(|change| change.cause == Cause::Root && !change.renamed).count() as u64
 }
 
 fn ladder(between: &Agreement, a: Option<&Agreement>, b: Option<&Agreement>) -> Vec<RungEntry> {
@@ -92,12 +104,12 @@ fn ladder(between: &Agreement, a: Option<&Agreement>, b: Option<&Agreement>) -> 
     Rung::ALL.map(entry).to_vec()
 }
 
-fn pod(pod: &PodRef) -> PodEntry {
+fn pod(pod: Pod<'_>) -> PodEntry {
     PodEntry {
-        id: pod.id.clone(),
-        namespace: pod.namespace.clone(),
-        name: pod.name.clone(),
-        workload: pod.workload.clone(),
+        id: pod.id().into(),
+        namespace: pod.namespace().into(),
+        name: pod.name().into(),
+        workload: pod.workload().into(),
     }
 }
 
@@ -105,14 +117,32 @@ fn decision(decision: &Decision) -> DecisionEntry {
     DecisionEntry { outcome: decision.outcome, node: decision.node.clone() }
 }
 
-fn change(change: &Change) -> ChangeEntry {
+fn change(change: &Change<'_>) -> ChangeEntry {
+    let seconds = |milestone| change.a.at(milestone).map(crate::model::TraceTime::as_secs_f64);
     ChangeEntry {
-        pod: pod(&change.pod),
-        created_seconds: change.created.map(crate::model::TraceTime::as_secs_f64),
+        pod: pod(change.a),
+        created_seconds: seconds(Milestone::Added),
+        decided_seconds: seconds(Milestone::Scheduled),
         is_first: change.is_first,
+        cause: change.cause,
+        renamed: change.renamed,
         agrees: change.agrees,
-        baseline: decision(&change.a),
-        candidate: decision(&change.b),
+        reason: change.b.reason().or(change.a.reason()).map(str::to_owned),
+        baseline: decision(&Decision::of(change.a)),
+        candidate: decision(&Decision::of(change.b)),
+    }
+}
+
+fn violation(broken: &Broken<'_>) -> ViolationEntry {
+    ViolationEntry {
+        side: broken.side,
+        reel: broken.reel.to_owned(),
+        rule: broken.violation.rule,
+        pod: pod(broken.pod),
+        at_seconds: broken.violation.at.as_secs_f64(),
+        node: broken.violation.node.clone(),
+        detail: broken.violation.detail.clone(),
+        shared: broken.shared,
     }
 }
 

@@ -15,5 +15,5 @@ pub use renderer::{Renderer, ReportError};
 pub use terminal::Terminal;
 pub use value::{
     ChangeEntry, Comparison, DecisionEntry, Decisions, LatencyEntry, LatencySide, LatenessEntry, PodEntry,
-    ProblemEntry, Report, RunEntry, RungEntry, SCHEMA, Share, UnstableEntry, VerdictEntry,
+    ProblemEntry, Report, RunEntry, RungEntry, SCHEMA, Share, UnstableEntry, VerdictEntry, ViolationEntry,
 };

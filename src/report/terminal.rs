@@ -3,14 +3,15 @@ use std::collections::BTreeMap;
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 
 use super::plain::{duration, fit, percent, printable};
-use super::value::{ChangeEntry, DecisionEntry, LatencySide, Report, RunEntry, Share};
+use super::value::{ChangeEntry, DecisionEntry, LatencySide, Report, RunEntry, Share, ViolationEntry};
 use super::{Renderer, ReportError};
-use crate::diff::{Outcome, Verdict};
+use crate::diff::{Cause, Outcome, Verdict};
 
 /// Most lines of each list, so that a report fits one screen.
 const PROBLEMS_SHOWN: usize = 3;
 const MOVED_SHOWN: usize = 8;
 const OUTCOMES_SHOWN: usize = 4;
+const BROKEN_SHOWN: usize = 3;
 
 /// Pods named on the line of one change of outcome.
 const NAMES_SHOWN: usize = 3;
@@ -51,7 +52,8 @@ impl Renderer for Terminal {
 
 impl Terminal {
     fn changes(&self, report: &Report) -> Vec<String> {
-        let mut lines = self.moved(report);
+        let mut lines = broken(report);
+        lines.extend(self.moved(report));
         lines.extend(outcome_changes(report));
         for (pods, side) in [(&report.only_baseline, 'A'), (&report.only_candidate, 'B')] {
             if !pods.is_empty() {
@@ -76,14 +78,15 @@ impl Terminal {
             0 => String::new(),
             n => format!(", {n} of them in exchange with a pod like them"),
         };
-        let mut lines = vec![format!("moved: {}{exchanged}", moved.len())];
+        let roots = moved.iter().filter(|change| change.cause == Cause::Root && !change.renamed).count();
+        let mut lines = vec![format!("moved: {}, of them roots: {roots}{exchanged}", moved.len())];
         let mut shown: Vec<&ChangeEntry> = moved.iter().take(MOVED_SHOWN).collect();
         let mut first_seen: BTreeMap<&str, usize> = BTreeMap::new();
         for (position, change) in shown.iter().enumerate() {
             first_seen.entry(&change.pod.workload).or_insert(position);
         }
         shown.sort_by_key(|change| first_seen[&*change.pod.workload]);
-        let mut table = table(&["  workload", "pod", "A", "B", "agree on", "created", ""], 5..6);
+        let mut table = table(&["  workload", "pod", "A", "B", "agree on", "bound", ""], 5..6);
         let mut last = None;
         for change in shown {
             let workload = Some(&*change.pod.workload).filter(|name| last.replace(*name) != Some(*name));
@@ -104,8 +107,17 @@ impl Terminal {
             cell(node(&change.baseline), 14),
             cell(node(&change.candidate), 14),
             change.agrees.map_or_else(|| "-".to_owned(), |rung| rung.to_string()),
-            change.created_seconds.map_or_else(|| "-".to_owned(), |at| format!("+{at:.3}s")),
-            if change.is_first { "first" } else { "" }.to_owned(),
+            change
+                .decided_seconds
+                .or(change.created_seconds)
+                .map_or_else(|| "-".to_owned(), |at| format!("+{at:.3}s")),
+            match (change.is_first, change.renamed, change.cause) {
+                (true, ..) => "first",
+                (_, true, _) => "renamed",
+                (_, _, Cause::Root) => "root",
+                (_, _, Cause::Cascade) => "",
+            }
+            .to_owned(),
         ]
     }
 }
@@ -198,6 +210,26 @@ fn latency(report: &Report) -> Vec<String> {
         lines.push(
             "  lockstep waits between steps: these times are the run's, not the scheduler's".to_owned(),
         );
+    }
+    lines
+}
+
+/// Rules that the candidate breaks first; what both sides break is counted.
+fn broken(report: &Report) -> Vec<String> {
+    let (shared, own): (Vec<_>, Vec<_>) = report.violations.iter().partition(|violation| violation.shared);
+    let line = |violation: &&ViolationEntry| {
+        let (pod, v) = (&violation.pod, violation);
+        let letter = v.side.letter();
+        format!("{letter} BREAKS {}: {}/{} on {}: {}", v.rule, pod.namespace, pod.name, v.node, v.detail)
+    };
+    let mut own = own;
+    own.sort_by_key(|violation| std::cmp::Reverse(violation.side));
+    let mut lines: Vec<String> = own.iter().take(BROKEN_SHOWN).map(line).collect();
+    if own.len() > BROKEN_SHOWN {
+        lines.push(format!("… and {} more broken rules; --format json has all", own.len() - BROKEN_SHOWN));
+    }
+    if !shared.is_empty() {
+        lines.push(format!("rules that both sides break alike: {}; --format json has all", shared.len()));
     }
     lines
 }

@@ -45,6 +45,7 @@ agreement      A/B
 outcome     3 of 4  75.00 %
 zone        3 of 4  75.00 %
 node class  3 of 4  75.00 %
+content     1 of 4  25.00 %
 exact node  1 of 4  25.00 %
 
 latency                pods      p50      p90      p99       never bound
@@ -54,10 +55,10 @@ create_to_running   A     4  25.0 ms  25.0 ms  25.0 ms  few            0
                     B     3  25.0 ms  25.0 ms  25.0 ms  few            1
   lockstep waits between steps: these times are the run's, not the scheduler's
 
-moved: 2, 2 of them in exchange with a pod like them
-  workload  pod         A   B   agree on    created
-  web       prod/web-1  n2  n1  node class  +0.010s  first
-            prod/web-2  n1  n2  node class  +0.020s
+moved: 2, of them roots: 1, 2 of them in exchange with a pod like them
+  workload  pod         A   B   agree on      bound
+  web       prod/web-1  n2  n1  node class  +0.015s  first
+            prod/web-2  n1  n2  node class  +0.025s
 bound in A, never bound in B: 1: prod/web-3
 
 A  v1.37.2  lockstep  4 pods on 3 nodes  1 run: a.reel
@@ -84,9 +85,10 @@ agreement        A/B                 A/A       B/B
 outcome     80 of 80  100.00 %  100.00 %  100.00 %
 zone        76 of 80   95.00 %  100.00 %  100.00 %
 node class  76 of 80   95.00 %  100.00 %  100.00 %
+content     76 of 80   95.00 %  100.00 %  100.00 %
 exact node  76 of 80   95.00 %  100.00 %  100.00 %
 ";
-    assert_eq!(lines(&text)[..7], lines(expected)[..7], "\n{text}");
+    assert_eq!(lines(&text)[..8], lines(expected)[..8], "\n{text}");
     let colored = Terminal { width: 100, color: true }.render(&report).unwrap();
     assert_eq!(colored.replace("\u{1b}[1;31m", "").replace("\u{1b}[0m", ""), text);
 }
@@ -153,7 +155,12 @@ fn every_key_of_the_json_is_in_the_document_and_every_field_of_the_document_is_a
     let document = include_str!("../../docs/report.md");
     let mut found = BTreeSet::new();
     let mut a = run("a.reel", &[Some("n1"), Some("n1")]);
-    let b = run("b.reel", &[Some("n2"), None, Some("n1")]);
+    let mut b = Run::lockstep("b.reel");
+    b.node("n1", "4", "a").node("n2", "4", "a");
+    b.pod("web-0").added(0).bound(5, "n2");
+    b.pod("web-1").added(10);
+    b.pod("web-2").added(20).bound(25, "n1").bound(26, "n2");
+    let b = b.facts();
     a.gaps.insert("Pod".to_owned(), 1);
     let diff = Report::of_diff(&a, &b, &compare(&a, &b));
     for report in [&busy(), &diff] {

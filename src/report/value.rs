@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::diff::{Counts, Metric, Outcome, Rung, Verdict};
+use crate::diff::{Cause, Counts, Metric, Outcome, Rule, Rung, Side, Verdict};
 
 /// Version of the report's fields. Fields may be added under it; none changes its meaning.
 pub const SCHEMA: &str = "kubereel.dev/report/v1";
@@ -31,6 +31,8 @@ pub struct Report {
     pub only_baseline: Vec<PodEntry>,
     /// Pods that only the candidate has.
     pub only_candidate: Vec<PodEntry>,
+    /// Rules that runs break.
+    pub violations: Vec<ViolationEntry>,
     /// Latencies side by side.
     pub latency: Vec<LatencyEntry>,
     /// The runs of the baseline.
@@ -80,6 +82,10 @@ pub struct Decisions {
     pub stable: Option<u64>,
     /// Moved pods that took the place of a pod like them.
     pub exchanged: u64,
+    /// Pods decided otherwise where the clusters were in the same state just before, but for names.
+    pub roots: u64,
+    /// How often the clusters came back to the same state; `None` for groups of runs.
+    pub convergences: Option<u64>,
     /// One entry a rung, coarsest first.
     pub ladder: Vec<RungEntry>,
 }
@@ -138,10 +144,18 @@ pub struct ChangeEntry {
     pub pod: PodEntry,
     /// When the baseline saw it created, seconds since its reel began.
     pub created_seconds: Option<f64>,
+    /// When the baseline bound it, seconds since its reel began.
+    pub decided_seconds: Option<f64>,
     /// Whether it is the first divergence.
     pub is_first: bool,
+    /// Whether it may only follow from an earlier one.
+    pub cause: Cause,
+    /// Whether the candidate's node stands for the baseline's: only names differ.
+    pub renamed: bool,
     /// The finest rung on which the two still agree.
     pub agrees: Option<Rung>,
+    /// Why no node fitted when a scheduler last said so.
+    pub reason: Option<String>,
     /// The decision of the baseline.
     pub baseline: DecisionEntry,
     /// The decision of the candidate.
@@ -158,6 +172,28 @@ pub struct UnstableEntry {
     pub baseline: Vec<DecisionEntry>,
     /// The decision in each candidate run.
     pub candidate: Vec<DecisionEntry>,
+}
+
+/// A rule that a run breaks.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ViolationEntry {
+    /// Whose run.
+    pub side: Side,
+    /// Names the run's reel.
+    pub reel: String,
+    /// Which rule.
+    pub rule: Rule,
+    /// The pod.
+    #[serde(flatten)]
+    pub pod: PodEntry,
+    /// When, seconds since the run's reel began.
+    pub at_seconds: f64,
+    /// The node.
+    pub node: String,
+    /// With the numbers.
+    pub detail: String,
+    /// Whether a run of the other side breaks it for the same pod.
+    pub shared: bool,
 }
 
 /// One latency on both sides.
