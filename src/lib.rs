@@ -6,7 +6,7 @@
 //! | layer | modules |
 //! | --- | --- |
 //! | 0 | [`model`], [`stats`] |
-//! | 1 | [`trace`], [`pace`], [`k8s`] |
+//! | 1 | [`trace`], [`pace`], [`k8s`], [`expose`] |
 //! | 2 | [`record`], [`hollow`], [`cluster`], [`diff`] |
 //! | 3 | [`replay`] |
 //! | 4 | [`compare`], [`report`] |
@@ -18,6 +18,7 @@ pub mod cli;
 pub mod cluster;
 pub mod compare;
 pub mod diff;
+pub mod expose;
 pub mod hollow;
 pub mod k8s;
 pub mod model;

@@ -13,6 +13,7 @@ fn layers() -> BTreeMap<&'static str, u8> {
         ("trace", 1),
         ("pace", 1),
         ("k8s", 1),
+        ("expose", 1),
         ("record", 2),
         ("import", 2),
         ("hollow", 2),

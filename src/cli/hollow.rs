@@ -1,5 +1,5 @@
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +11,7 @@ use tokio::time::{interval, sleep};
 use super::Outcome;
 use super::args::ConnectArgs;
 use super::signals::stoppable;
+use crate::expose::MetricsServer;
 use crate::hollow::{
     Adopt, Counts, Defaults, Distribution, Host, HostOptions, NodeGroup, NodeGroups, Profile, Shard,
 };
@@ -110,6 +111,9 @@ pub(super) struct HollowArgs {
     /// The port of the kubelet's endpoint that the nodes show.
     #[arg(long, value_name = "PORT", default_value_t = 10250)]
     kubelet_port: u16,
+    /// Serve /metrics, /healthz and /readyz at this address, such as 127.0.0.1:9109.
+    #[arg(long, value_name = "ADDRESS")]
+    metrics_addr: Option<SocketAddr>,
     /// What happens to the nodes at the end.
     #[arg(long, value_enum, default_value_t = OnStop::Remove)]
     on_stop: OnStop,
@@ -140,7 +144,16 @@ pub(super) async fn run(args: HollowArgs) -> anyhow::Result<Outcome> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
     tracing::info!("hollow nodes on {target}");
     stoppable(async |stop| {
-        let host = Host::start(&target, &clock, options);
+        let host = Arc::new(Host::start(&target, &clock, options));
+        let _metrics = match args.metrics_addr {
+            Some(address) => {
+                let server = MetricsServer::start(address, host.clone()).await;
+                let server = server.with_context(|| format!("cannot listen on {address} for metrics"))?;
+                tracing::info!("metrics at http://{}/metrics", server.address);
+                Some(server)
+            }
+            None => None,
+        };
         host.set_groups(&groups).await?;
         play(&host, &args, groups, &stop).await?;
         if args.on_stop == OnStop::Remove {

@@ -18,6 +18,7 @@ mod host;
 mod keeper;
 mod lease;
 mod meter;
+mod metrics;
 mod node;
 mod nodes;
 mod outlet;

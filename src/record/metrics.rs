@@ -1,10 +1,24 @@
-use std::fmt::{Display, Write};
+use super::series::{Snapshot, Status};
+use crate::expose::{Exposed, Health, Page};
 
-use super::series::Snapshot;
+impl Exposed for Status {
+    fn health(&self) -> Health {
+        let now = self.snapshot();
+        match now.failure {
+            Some(failure) => Health::Failed(failure),
+            None if now.ready => Health::Ready,
+            None => Health::Starting("the first lists are not complete\n".to_owned()),
+        }
+    }
+
+    fn metrics(&self) -> String {
+        exposition(&self.snapshot())
+    }
+}
 
 /// The recording as Prometheus text (exposition format 0.0.4). The names are documented in `docs/recording.md`.
 pub fn exposition(now: &Snapshot) -> String {
-    let mut page = Page::default();
+    let mut page = Page::new("kubereel_record");
     page.family("events_total", "counter", "Object events written, the first state of each file included.");
     for (kind, verbs) in &now.total.events {
         for (verb, count) in verbs {
@@ -36,30 +50,7 @@ pub fn exposition(now: &Snapshot) -> String {
     page.one("uploads_waiting", "gauge", "Sealed files that wait for the store.", uploads.waiting);
     page.one("uploads_waiting_bytes", "gauge", "Their bytes.", uploads.waiting_bytes);
     page.one("ready", "gauge", "1 once the first lists are in, 0 after a failure.", u8::from(now.ready));
-    page.0
-}
-
-#[derive(Default)]
-struct Page(String);
-
-impl Page {
-    fn family(&mut self, name: &str, kind: &str, help: &str) {
-        // Writing to a text cannot fail.
-        let _ =
-            write!(self.0, "# HELP kubereel_record_{name} {help}\n# TYPE kubereel_record_{name} {kind}\n");
-    }
-
-    fn one(&mut self, name: &str, kind: &str, help: &str, value: impl Display) {
-        self.family(name, kind, help);
-        self.sample(name, &[], value);
-    }
-
-    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
-        let quoted = |text: &str| text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
-        let labels: Vec<_> = labels.iter().map(|(key, text)| format!("{key}=\"{}\"", quoted(text))).collect();
-        let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
-        let _ = writeln!(self.0, "kubereel_record_{name}{labels} {value}");
-    }
+    page.into_text()
 }
 
 #[cfg(test)]

@@ -10,7 +10,6 @@ mod recorder;
 mod redact;
 mod select;
 mod series;
-mod serve;
 
 pub use kinds::{RecordKind, default_kinds};
 pub use metrics::exposition;
@@ -22,4 +21,3 @@ pub use series::{
     Afterwards, FileNames, Files, Recorded, Retention, Rotation, SealedFile, SeriesError, SeriesOptions,
     Snapshot, Status, Store, StoreError, Uploads, record,
 };
-pub use serve::MetricsServer;

@@ -12,9 +12,10 @@ pub(super) use args::RecordArgs;
 use super::args::Format;
 use super::signals::stoppable;
 use super::{Outcome, output};
+use crate::expose::MetricsServer;
 use crate::k8s::connect;
 use crate::pace::Stop;
-use crate::record::{MetricsServer, Recorded, Status, record};
+use crate::record::{Recorded, Status, record};
 
 /// How often to look whether the recording has begun.
 const LOOK: Duration = Duration::from_millis(50);

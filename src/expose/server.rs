@@ -12,11 +12,27 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use super::metrics::exposition;
-use super::series::Status;
-
 /// A client that takes longer to ask is dropped.
 const ASKS_WITHIN: Duration = Duration::from_secs(5);
+
+/// How it stands with what is served.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Health {
+    /// It does what it should.
+    Ready,
+    /// Not yet, for this reason.
+    Starting(String),
+    /// No more, for this reason.
+    Failed(String),
+}
+
+/// What is served.
+pub trait Exposed: Send + Sync + 'static {
+    /// How it stands.
+    fn health(&self) -> Health;
+    /// Its metrics in Prometheus text format.
+    fn metrics(&self) -> String;
+}
 
 /// Serves `/metrics`, `/healthz` and `/readyz` until it is dropped.
 #[derive(Debug)]
@@ -31,10 +47,10 @@ impl MetricsServer {
     ///
     /// # Errors
     /// Where the address cannot be listened on.
-    pub async fn start(address: SocketAddr, status: Arc<Status>) -> std::io::Result<MetricsServer> {
+    pub async fn start(address: SocketAddr, exposed: Arc<dyn Exposed>) -> std::io::Result<MetricsServer> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
-        Ok(MetricsServer { address, task: tokio::spawn(serve(listener, status)) })
+        Ok(MetricsServer { address, task: tokio::spawn(serve(listener, exposed)) })
     }
 }
 
@@ -44,7 +60,7 @@ impl Drop for MetricsServer {
     }
 }
 
-async fn serve(listener: TcpListener, status: Arc<Status>) {
+async fn serve(listener: TcpListener, exposed: Arc<dyn Exposed>) {
     loop {
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
@@ -55,10 +71,10 @@ async fn serve(listener: TcpListener, status: Arc<Status>) {
                 continue;
             }
         };
-        let status = status.clone();
+        let exposed = exposed.clone();
         tokio::spawn(async move {
             let service = service_fn(move |request: Request<Incoming>| {
-                let answer = answer(request.uri().path(), &status);
+                let answer = answer(request.uri().path(), &*exposed);
                 async move { Ok::<_, Infallible>(answer) }
             });
             let mut server = http1::Builder::new();
@@ -70,16 +86,13 @@ async fn serve(listener: TcpListener, status: Arc<Status>) {
     }
 }
 
-fn answer(path: &str, status: &Status) -> Response<Full<Bytes>> {
-    let now = status.snapshot();
-    let (code, text) = match (path, &now.failure) {
-        ("/metrics", _) => (StatusCode::OK, exposition(&now)),
-        ("/healthz" | "/readyz", Some(failure)) => (StatusCode::SERVICE_UNAVAILABLE, failure.clone()),
-        ("/healthz", None) => (StatusCode::OK, "ok\n".to_owned()),
-        ("/readyz", None) if now.ready => (StatusCode::OK, "ok\n".to_owned()),
-        ("/readyz", None) => {
-            (StatusCode::SERVICE_UNAVAILABLE, "the first lists are not complete\n".to_owned())
+fn answer(path: &str, exposed: &dyn Exposed) -> Response<Full<Bytes>> {
+    let (code, text) = match (path, exposed.health()) {
+        ("/metrics", _) => (StatusCode::OK, exposed.metrics()),
+        ("/healthz" | "/readyz", Health::Failed(why)) | ("/readyz", Health::Starting(why)) => {
+            (StatusCode::SERVICE_UNAVAILABLE, why)
         }
+        ("/healthz" | "/readyz", _) => (StatusCode::OK, "ok\n".to_owned()),
         _ => (StatusCode::NOT_FOUND, "there are /metrics, /healthz and /readyz\n".to_owned()),
     };
     let mut response = Response::new(Full::from(text));
@@ -94,11 +107,23 @@ mod tests {
     use super::*;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+    struct Waiting;
+
+    impl Exposed for Waiting {
+        fn health(&self) -> Health {
+            Health::Starting("the first lists are not complete\n".to_owned())
+        }
+
+        fn metrics(&self) -> String {
+            "ready 0\n".to_owned()
+        }
+    }
+
     #[tokio::test]
     async fn what_is_asked_for_is_answered() {
-        let server = MetricsServer::start(([127, 0, 0, 1], 0).into(), Arc::default()).await.unwrap();
+        let server = MetricsServer::start(([127, 0, 0, 1], 0).into(), Arc::new(Waiting)).await.unwrap();
         for (path, status, words) in [
-            ("/metrics", "200", "kubereel_record_ready 0"),
+            ("/metrics", "200", "ready 0"),
             ("/healthz", "200", "ok"),
             ("/readyz", "503", "not complete"),
             ("/", "404", "/metrics"),
