@@ -6,8 +6,6 @@
 mod oracle;
 #[path = "support/proxy.rs"]
 mod proxy;
-#[path = "support/server.rs"]
-mod server;
 #[path = "support/shake.rs"]
 mod shake;
 mod support;
@@ -26,8 +24,8 @@ use kubereel::trace::{Header, ReelThread, WriteOptions};
 use oracle::{Listed, Marks};
 use proxy::{Mode, Proxy};
 use serde_json::Value;
-use server::{ApiServer, compact};
 use shake::Shaker;
+use support::server::{ApiServer, compact};
 use support::{Sandbox, VERSION};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};

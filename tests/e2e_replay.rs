@@ -5,7 +5,8 @@ mod support;
 
 use support::{Sandbox, Script, VERSION};
 
-/// 60 pods on 5 nodes over 6 s: 12 succeed after 2 s, 12 are deleted, one fits nowhere.
+/// 60 pods on 5 nodes over 14 s: 12 succeed after 2 s, 12 are deleted, one fits nowhere. A deletion comes late enough
+/// that a busy scheduler has bound its pod by then at 10x as well.
 fn trace(sandbox: &Sandbox) -> String {
     let mut script = Script::new(5);
     for n in 0..60 {
@@ -14,7 +15,7 @@ fn trace(sandbox: &Sandbox) -> String {
         if n % 5 == 0 {
             script.succeeds(at + 2_120, &name, "250m");
         } else if n % 5 == 1 {
-            script.deleted(at + 2_000, &name, "250m");
+            script.deleted(at + 10_000, &name, "250m");
         }
     }
     script.push(3_300, kubereel::model::Verb::Added, support::pod("huge-0", "64"));

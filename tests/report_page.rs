@@ -1,6 +1,7 @@
 //! The HTML report in a real browser: no console message, charts drawn, filter and pod stories work, nothing is
 //! fetched. Needs Chromium (`apt install chromium`); without it the test says so and does nothing.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::print_stdout, reason = "a test that is skipped says so")]
 
 use std::fs;
 use std::path::Path;

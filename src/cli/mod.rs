@@ -7,6 +7,7 @@ mod compare;
 mod completions;
 mod diff;
 mod explain;
+mod hollow;
 mod outcome;
 mod output;
 mod record;
@@ -48,6 +49,7 @@ Examples:
   kubereel replay prod.reel --cluster lab --speed 10x --out run.reel
   kubereel diff run-a.reel run-b.reel
   kubereel explain run-a.reel prod/web-1
+  kubereel hollow --nodes 1000 --cluster lab        a thousand nodes without a trace
 
 Exit codes: 0 done, or equivalent; 1 failed; 2 usage; 3 finished with loss, or a run is invalid;
             4 differs; 5 inconclusive";
@@ -59,6 +61,7 @@ enum Command {
     Diff(diff::DiffArgs),
     Explain(explain::ExplainArgs),
     Compare(Box<compare::CompareArgs>),
+    Hollow(Box<hollow::HollowArgs>),
     Cluster(cluster::ClusterArgs),
     Trace(trace::TraceArgs),
     Clean(clean::CleanArgs),
@@ -94,6 +97,7 @@ async fn dispatch(command: Command) -> anyhow::Result<Outcome> {
         Command::Diff(args) => diff::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Compare(args) => compare::run(*args).await,
+        Command::Hollow(args) => hollow::run(*args).await,
         Command::Cluster(args) => cluster::run(args).await,
         Command::Trace(args) => trace::run(args),
         Command::Clean(args) => clean::run(args).await,

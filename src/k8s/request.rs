@@ -1,9 +1,9 @@
 use http::header::CONTENT_TYPE;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::error::K8sError;
-use crate::model::{Json, Kind, ObjectKey};
+use crate::model::{Json, Kind, ObjectKey, Text};
 
 /// How a patch is merged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,12 +31,27 @@ impl Request {
 
     /// POST of an object to a collection.
     pub fn post(path: String, object: &impl Serialize) -> Request {
-        Request { method: http::Method::POST, path, content: "application/json", body: bytes(object) }
+        Request::post_bytes(path, bytes(object))
     }
 
     /// PUT of an object.
     pub fn put(path: String, object: &impl Serialize) -> Request {
-        Request { method: http::Method::PUT, path, content: "application/json", body: bytes(object) }
+        Request::put_bytes(path, bytes(object))
+    }
+
+    /// POST of an object that is rendered already.
+    pub fn post_bytes(path: String, body: Vec<u8>) -> Request {
+        Request { method: http::Method::POST, path, content: "application/json", body }
+    }
+
+    /// PUT of an object that is rendered already.
+    pub fn put_bytes(path: String, body: Vec<u8>) -> Request {
+        Request { method: http::Method::PUT, path, content: "application/json", body }
+    }
+
+    /// GET of one object.
+    pub fn get_object(kind: &Kind, key: &ObjectKey) -> Request {
+        Request::get(object_path(kind, key))
     }
 
     /// Creates an object of a kind.
@@ -52,19 +67,29 @@ impl Request {
         patch_type: PatchType,
         patch: &impl Serialize,
     ) -> Request {
-        let content = match patch_type {
-            PatchType::Merge => "application/merge-patch+json",
-            PatchType::Strategic => "application/strategic-merge-patch+json",
-        };
         let mut path = object_path(kind, key);
         if let Some(subresource) = subresource {
             path = format!("{path}/{subresource}");
         }
-        Request { method: http::Method::PATCH, path, content, body: bytes(patch) }
+        Request::patch_with(path, patch_type, bytes(patch))
+    }
+
+    /// Patches what is at a path, with a body that is rendered already.
+    pub fn patch_with(path: String, patch_type: PatchType, body: Vec<u8>) -> Request {
+        let content = match patch_type {
+            PatchType::Merge => "application/merge-patch+json",
+            PatchType::Strategic => "application/strategic-merge-patch+json",
+        };
+        Request { method: http::Method::PATCH, path, content, body }
     }
 
     /// Deletes an object; with a UID only that one, so that a successor of the same name is safe.
     pub fn delete(kind: &Kind, key: &ObjectKey, grace_seconds: Option<u64>, uid: Option<&str>) -> Request {
+        Request::delete_at(object_path(kind, key), grace_seconds, uid)
+    }
+
+    /// Deletes what is at a path.
+    pub fn delete_at(path: String, grace_seconds: Option<u64>, uid: Option<&str>) -> Request {
         let mut options = json!({"apiVersion": "v1", "kind": "DeleteOptions"});
         if let Some(grace) = grace_seconds {
             options["gracePeriodSeconds"] = grace.into();
@@ -72,7 +97,6 @@ impl Request {
         if let Some(uid) = uid {
             options["preconditions"] = json!({"uid": uid});
         }
-        let path = object_path(kind, key);
         Request { method: http::Method::DELETE, path, content: "application/json", body: bytes(&options) }
     }
 
@@ -111,6 +135,35 @@ impl Reply {
     pub fn resource_version(&self) -> Option<u64> {
         self.body["metadata"]["resourceVersion"].as_str()?.parse().ok()
     }
+}
+
+/// What a brief answer keeps of the object that came back.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+pub struct Brief {
+    /// Who it is.
+    #[serde(default)]
+    pub metadata: BriefMeta,
+}
+
+/// Identity and version of an object.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct BriefMeta {
+    /// UID.
+    pub uid: Text,
+    /// resourceVersion.
+    pub resource_version: Text,
+}
+
+/// Sends a request and keeps of the answer only which object it was, and in which version.
+///
+/// # Errors
+/// As [`send`].
+pub async fn send_brief(client: &kube::Client, request: &Request) -> Result<Brief, K8sError> {
+    let broken = |what: String| K8sError::Transport { doing: request.describe(), what };
+    let http = request.to_http().map_err(|e| broken(e.to_string()))?;
+    let text = client.request_text(http).await.map_err(|e| K8sError::of(request.describe(), e))?;
+    serde_json::from_str(&text).map_err(|e| broken(format!("the answer is not JSON: {e}")))
 }
 
 /// Sends a request and reads the whole answer.

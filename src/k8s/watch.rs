@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use kube::client::Body;
+use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use tokio::time::{sleep, timeout};
 
@@ -15,8 +16,8 @@ use super::open::{Refused, open};
 use super::scope::Scope;
 use super::session::{Generation, Session};
 use super::step::{Interruption, Step, WatchLimits};
-use super::wire::{self, Line, Objects, Page};
-use crate::model::{Kind, Rules, TraceTime};
+use super::wire::{Line, Objects, Page, Parts, ReadObjects, Watched};
+use crate::model::{Json, Kind, Rules, TraceTime};
 
 #[cfg(test)]
 mod tests;
@@ -70,7 +71,7 @@ struct Stream {
 ///
 /// Every failure but a refusal is survived: the next call waits as long as it should and tries again, from the
 /// last version seen where there is one.
-pub struct Watcher {
+pub struct Watcher<T = Json> {
     session: Session,
     /// The credentials of the latest request.
     generation: Generation,
@@ -79,7 +80,7 @@ pub struct Watcher {
     limits: WatchLimits,
     stamp: Box<dyn Fn() -> TraceTime + Send + Sync>,
     state: State,
-    objects: Objects,
+    objects: Box<dyn ReadObjects<T>>,
     backoff: Backoff,
     /// Waited for before the next request.
     pause: Duration,
@@ -89,20 +90,51 @@ pub struct Watcher {
     paged_next: bool,
 }
 
-impl std::fmt::Debug for Watcher {
+impl<T> std::fmt::Debug for Watcher<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Watcher").field("kind", &self.kind).finish_non_exhaustive()
     }
 }
 
 impl Watcher {
-    /// A watcher of a kind over all namespaces; `stamp` tells the time at which bytes arrive.
+    /// A watcher of whole objects of a kind over all namespaces; `stamp` tells the time at which bytes arrive.
     pub fn new(
         session: impl Into<Session>,
         kind: Kind,
         limits: WatchLimits,
         stamp: impl Fn() -> TraceTime + Send + Sync + 'static,
     ) -> Watcher {
+        Watcher::with(session, kind, limits, stamp, Box::new(Objects::new(Arc::new(()))))
+    }
+
+    /// Objects without what the rules say.
+    #[must_use]
+    pub fn reading(self, rules: Arc<dyn Rules>) -> Watcher {
+        Watcher { objects: Box::new(Objects::new(rules)), ..self }
+    }
+}
+
+impl<T: Watched> Watcher<T> {
+    /// The same for what a type keeps of each object.
+    pub fn of(
+        session: impl Into<Session>,
+        kind: Kind,
+        limits: WatchLimits,
+        stamp: impl Fn() -> TraceTime + Send + Sync + 'static,
+    ) -> Watcher<T>
+    where
+        T: DeserializeOwned,
+    {
+        Watcher::with(session, kind, limits, stamp, Box::new(Parts))
+    }
+
+    fn with(
+        session: impl Into<Session>,
+        kind: Kind,
+        limits: WatchLimits,
+        stamp: impl Fn() -> TraceTime + Send + Sync + 'static,
+        objects: Box<dyn ReadObjects<T>>,
+    ) -> Watcher<T> {
         Watcher {
             session: session.into(),
             generation: Generation::default(),
@@ -111,7 +143,7 @@ impl Watcher {
             limits,
             stamp: Box::new(stamp),
             state: State::Unlisted,
-            objects: Objects::new(Arc::new(())),
+            objects,
             backoff: Backoff::default(),
             pause: Duration::ZERO,
             offers_streams: true,
@@ -121,14 +153,8 @@ impl Watcher {
 
     /// Only the objects that are in scope.
     #[must_use]
-    pub fn within(self, scope: Scope) -> Watcher {
+    pub fn within(self, scope: Scope) -> Watcher<T> {
         Watcher { scope, ..self }
-    }
-
-    /// Objects without what the rules say.
-    #[must_use]
-    pub fn reading(self, rules: Arc<dyn Rules>) -> Watcher {
-        Watcher { objects: Objects::new(rules), ..self }
     }
 
     /// The next step. Dropping the future loses nothing that a later call would not bring. After an error the same
@@ -136,7 +162,7 @@ impl Watcher {
     ///
     /// # Errors
     /// The server refuses the list or the watch for a reason that waiting does not mend: no permission, no such kind.
-    pub async fn next(&mut self) -> Result<Step, K8sError> {
+    pub async fn next(&mut self) -> Result<Step<T>, K8sError> {
         loop {
             // Even a wait of no length takes a tick of the timer, a millisecond.
             if !self.pause.is_zero() {
@@ -156,7 +182,7 @@ impl Watcher {
         }
     }
 
-    async fn start_list(&mut self) -> Result<Option<Step>, K8sError> {
+    async fn start_list(&mut self) -> Result<Option<Step<T>>, K8sError> {
         if !self.offers_streams || self.paged_next {
             return self.fetch_page(String::new()).await;
         }
@@ -176,7 +202,7 @@ impl Watcher {
     }
 
     /// Gets the page after a `continue` token, or the first one.
-    async fn fetch_page(&mut self, token: String) -> Result<Option<Step>, K8sError> {
+    async fn fetch_page(&mut self, token: String) -> Result<Option<Step<T>>, K8sError> {
         let path = format!("{}limit={PAGE}&continue={token}", self.scope.collection(&self.kind));
         let page = match self.open(&path).await {
             Ok(body) => self.read_page(&path, body).await,
@@ -211,12 +237,12 @@ impl Watcher {
         Ok(Pages { at, items, next: page.metadata.token, rv: page.metadata.version })
     }
 
-    async fn next_item(&mut self) -> Result<Option<Step>, K8sError> {
+    async fn next_item(&mut self) -> Result<Option<Step<T>>, K8sError> {
         let State::Paging(pages) = &mut self.state else { return Ok(None) };
         let at = pages.at;
         if let Some(item) = pages.items.pop_front() {
             return Ok(Some(match self.objects.object(item.get().as_bytes()) {
-                Ok(item) => Step::Listed { at, object: self.kind.typed(item) },
+                Ok(item) => Step::Listed { at, object: item.typed(&self.kind) },
                 Err(what) => Step::Interrupted(Interruption::Unreadable(what)),
             }));
         }
@@ -230,7 +256,7 @@ impl Watcher {
         Ok(Some(Step::ListDone { at, rv }))
     }
 
-    async fn next_listed(&mut self) -> Option<Step> {
+    async fn next_listed(&mut self) -> Option<Step<T>> {
         let State::Listing(lines) = &mut self.state else { return None };
         let line = match timeout(self.limits.silence, lines.next(&self.stamp)).await {
             Ok(Ok((at, line))) => self.objects.line(&line).map(|line| (at, line)),
@@ -264,7 +290,7 @@ impl Watcher {
         };
     }
 
-    async fn connect(&mut self) -> Result<Option<Step>, K8sError> {
+    async fn connect(&mut self) -> Result<Option<Step<T>>, K8sError> {
         let State::Behind { rv } = &self.state else { return Ok(None) };
         let rv = rv.clone();
         let path = self.watch_path(&format!("resourceVersion={rv}"));
@@ -282,7 +308,7 @@ impl Watcher {
     }
 
     /// Reads one line; `None` where it brought nothing to tell.
-    async fn next_change(&mut self) -> Option<Step> {
+    async fn next_change(&mut self) -> Option<Step<T>> {
         let State::Following(stream) = &mut self.state else { return None };
         let patience = if stream.accepted { self.limits.silence } else { OBJECTS_WITHIN };
         match timeout(patience, stream.lines.next(&self.stamp)).await {
@@ -301,11 +327,11 @@ impl Watcher {
         }
     }
 
-    fn take_line(&mut self, at: TraceTime, line: &[u8]) -> Option<Step> {
+    fn take_line(&mut self, at: TraceTime, line: &[u8]) -> Option<Step<T>> {
         let State::Following(stream) = &mut self.state else { return None };
         let step = match self.objects.line(line) {
             Ok(Line::Change { verb, object }) => {
-                if let Some(new) = wire::version(&object) {
+                if let Some(new) = object.version() {
                     new.clone_into(&mut stream.rv);
                 }
                 Step::Changed { at, verb, object }
@@ -329,7 +355,7 @@ impl Watcher {
     }
 
     /// The server has ended the watch in good order, as it does after the watch's lifetime.
-    fn closed(&mut self) -> Option<Step> {
+    fn closed(&mut self) -> Option<Step<T>> {
         let State::Following(stream) = &mut self.state else { return None };
         let lived = (self.stamp)().since(stream.since) >= LIVED;
         if lived || stream.accepted {
@@ -342,7 +368,7 @@ impl Watcher {
     }
 
     /// The connection is gone; the changes since the last one are asked for again.
-    fn behind(&mut self, what: String) -> Step {
+    fn behind(&mut self, what: String) -> Step<T> {
         if let State::Following(stream) = &mut self.state {
             let rv = std::mem::take(&mut stream.rv);
             self.state = State::Behind { rv };
@@ -351,7 +377,7 @@ impl Watcher {
         Step::Interrupted(Interruption::Disconnected(what))
     }
 
-    fn expired(&mut self, what: String) -> Step {
+    fn expired(&mut self, what: String) -> Step<T> {
         self.state = State::Unlisted;
         Step::Interrupted(Interruption::Expired(what))
     }
@@ -364,7 +390,7 @@ impl Watcher {
     }
 
     /// A request failed; it is made again, unless waiting does not mend it.
-    async fn failed(&mut self, refused: Refused) -> Result<Step, K8sError> {
+    async fn failed(&mut self, refused: Refused) -> Result<Step<T>, K8sError> {
         self.pause = self.backoff.wait(refused.retry_after);
         let error = match refused.error.status() {
             Some(401) => self.session.renew(self.generation).await.err().unwrap_or(refused.error),

@@ -4,30 +4,111 @@ use std::fmt;
 use std::sync::Arc;
 
 use serde::Deserialize;
-use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess, Visitor};
+use serde::de::{DeserializeOwned, DeserializeSeed, Error, IgnoredAny, MapAccess, Visitor};
 use serde_json::Deserializer;
 use serde_json::de::SliceRead;
 use serde_json::value::RawValue;
 
 use super::recent::Recent;
-use crate::model::{Json, Reading, Rules, Text, Verb};
+use crate::model::{Json, Kind, Reading, Rules, Text, Verb};
 
 /// Set on the bookmark that ends the initial events of a streaming list (`InitialEventsAnnotationKey` in
 /// `k8s.io/apimachinery/pkg/apis/meta/v1/types.go`, v0.37.2).
 const LIST_END: &str = "k8s.io/initial-events-end";
 
+/// What a watcher keeps of an object.
+pub trait Watched: Sized + Send + 'static {
+    /// Its resourceVersion, if it has one.
+    fn version(&self) -> Option<&str>;
+
+    /// The same for an item of a list, which lists leave without `apiVersion` and `kind`.
+    #[must_use]
+    fn typed(self, _: &Kind) -> Self {
+        self
+    }
+}
+
+impl Watched for Json {
+    fn version(&self) -> Option<&str> {
+        version(self)
+    }
+
+    fn typed(self, kind: &Kind) -> Json {
+        kind.typed(self)
+    }
+}
+
 /// A line of a watch.
 #[derive(Debug)]
-pub(super) enum Line {
+pub(super) enum Line<T = Json> {
     /// An object changed.
-    Change { verb: Verb, object: Json },
+    Change { verb: Verb, object: T },
     /// Everything up to this version has been sent.
     Bookmark { rv: String, ends_list: bool },
     /// The server gives up; `code` is an HTTP status.
     Error { code: u16, message: String },
 }
 
-/// Reads objects of one kind as they come, each beside one that it is likely to resemble.
+/// Reads objects of one kind as they come.
+pub(super) trait ReadObjects<T>: Send + Sync {
+    /// Reads an object.
+    fn object(&mut self, bytes: &[u8]) -> Result<T, String>;
+    /// Reads a line of a watch; says what is wrong with one that cannot be read.
+    fn line(&mut self, bytes: &[u8]) -> Result<Line<T>, String>;
+}
+
+/// Keeps of each object what its type has room for; the rest is passed over.
+pub(super) struct Parts;
+
+#[derive(Deserialize)]
+struct PartLine<'a> {
+    #[serde(rename = "type")]
+    event: &'a str,
+    #[serde(borrow)]
+    object: &'a RawValue,
+}
+
+impl<T: DeserializeOwned> ReadObjects<T> for Parts {
+    fn object(&mut self, bytes: &[u8]) -> Result<T, String> {
+        serde_json::from_slice(bytes).map_err(|e| e.to_string())
+    }
+
+    fn line(&mut self, bytes: &[u8]) -> Result<Line<T>, String> {
+        let line: PartLine<'_> = serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
+        let object = line.object.get().as_bytes();
+        match verb_of(line.event) {
+            Some(verb) => Ok(Line::Change { verb, object: self.object(object)? }),
+            None => other_line(line.event, &serde_json::from_slice(object).map_err(|e| e.to_string())?),
+        }
+    }
+}
+
+fn verb_of(event: &str) -> Option<Verb> {
+    match event {
+        "ADDED" => Some(Verb::Added),
+        "MODIFIED" => Some(Verb::Modified),
+        "DELETED" => Some(Verb::Deleted),
+        _ => None,
+    }
+}
+
+/// A line that is no change of an object.
+fn other_line<T>(event: &str, object: &Json) -> Result<Line<T>, String> {
+    match event {
+        "BOOKMARK" => {
+            let rv = version(object).ok_or("a bookmark without resourceVersion")?.to_owned();
+            let ends_list = object["metadata"]["annotations"][LIST_END] == "true";
+            Ok(Line::Bookmark { rv, ends_list })
+        }
+        "ERROR" => Ok(Line::Error {
+            code: object["code"].as_u64().and_then(|code| code.try_into().ok()).unwrap_or(500),
+            message: object["message"].as_str().unwrap_or("unknown error").to_owned(),
+        }),
+        other => Err(format!("an event of the unknown type {other:?}")),
+    }
+}
+
+/// Reads whole objects of one kind, each beside one that it is likely to resemble.
 pub(super) struct Objects {
     rules: Arc<dyn Rules>,
     recent: Recent,
@@ -39,41 +120,6 @@ impl Objects {
         Objects { rules, recent: Recent::default() }
     }
 
-    /// Reads an object.
-    pub(super) fn object(&mut self, bytes: &[u8]) -> Result<Json, String> {
-        let object = self.read(bytes, |reading, from| reading.deserialize(from))?;
-        self.recent.keep(bytes, &object);
-        Ok(object)
-    }
-
-    /// Reads a line of a watch; says what is wrong with one that cannot be read.
-    pub(super) fn line(&mut self, bytes: &[u8]) -> Result<Line, String> {
-        let (event, object) = self.read(bytes, |reading, from| RawLine(reading).deserialize(from))?;
-        let verb = match event.as_str() {
-            "ADDED" => Verb::Added,
-            "MODIFIED" => Verb::Modified,
-            "DELETED" => Verb::Deleted,
-            "BOOKMARK" => {
-                let rv = version(&object).ok_or("a bookmark without resourceVersion")?.to_owned();
-                let ends_list = object["metadata"]["annotations"][LIST_END] == "true";
-                return Ok(Line::Bookmark { rv, ends_list });
-            }
-            "ERROR" => {
-                return Ok(Line::Error {
-                    code: object["code"].as_u64().and_then(|code| code.try_into().ok()).unwrap_or(500),
-                    message: object["message"].as_str().unwrap_or("unknown error").to_owned(),
-                });
-            }
-            other => return Err(format!("an event of the unknown type {other:?}")),
-        };
-        if verb == Verb::Deleted {
-            self.recent.forget(bytes);
-        } else {
-            self.recent.keep(bytes, &object);
-        }
-        Ok(Line::Change { verb, object })
-    }
-
     fn read<'b, T>(
         &self,
         bytes: &'b [u8],
@@ -83,6 +129,25 @@ impl Objects {
         let mut from = Deserializer::from_slice(bytes);
         let value = read(reading, &mut from).and_then(|value| from.end().map(|()| value));
         value.map_err(|e| e.to_string())
+    }
+}
+
+impl ReadObjects<Json> for Objects {
+    fn object(&mut self, bytes: &[u8]) -> Result<Json, String> {
+        let object = self.read(bytes, |reading, from| reading.deserialize(from))?;
+        self.recent.keep(bytes, &object);
+        Ok(object)
+    }
+
+    fn line(&mut self, bytes: &[u8]) -> Result<Line, String> {
+        let (event, object) = self.read(bytes, |reading, from| RawLine(reading).deserialize(from))?;
+        let Some(verb) = verb_of(&event) else { return other_line(&event, &object) };
+        if verb == Verb::Deleted {
+            self.recent.forget(bytes);
+        } else {
+            self.recent.keep(bytes, &object);
+        }
+        Ok(Line::Change { verb, object })
     }
 }
 

@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use kubereel::k8s::{ConnectOptions, K8sError, Request, Target, connect, discover, send};
+use kubereel::k8s::{ConnectOptions, K8sError, PatchType, Request, Target, connect, discover, send};
 use kubereel::model::Json;
+use kubereel::pace::{Clock, SystemClock};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
@@ -44,5 +45,47 @@ impl Api {
 
     pub fn pod(&self, namespace: &str, pod: &Value) {
         self.post(&format!("/api/v1/namespaces/{namespace}/pods"), pod);
+    }
+
+    /// Any request.
+    pub fn send(&self, request: &Request) -> Result<Json, K8sError> {
+        self.runtime.block_on(send(&self.target.client, request)).map(|reply| reply.body)
+    }
+
+    /// What is at a path; null where nothing is.
+    pub fn get(&self, path: &str) -> Json {
+        self.send(&Request::get(path.to_owned())).unwrap_or_default()
+    }
+
+    /// The items of a list.
+    pub fn list(&self, path: &str) -> Vec<Json> {
+        self.get(path)["items"].items().to_vec()
+    }
+
+    /// Merges a patch into what is at a path.
+    pub fn patch(&self, path: &str, patch: &Value) -> Json {
+        let body = patch.to_string().into_bytes();
+        self.send(&Request::patch_with(path.to_owned(), PatchType::Merge, body))
+            .unwrap_or_else(|e| panic!("{e}"))
+    }
+
+    /// Deletes what is at a path.
+    pub fn delete(&self, path: &str, grace_seconds: Option<u64>) {
+        self.send(&Request::delete_at(path.to_owned(), grace_seconds, None))
+            .unwrap_or_else(|e| panic!("{e}"));
+    }
+
+    /// Waits until something holds; fails after two minutes, saying what was waited for.
+    pub fn until(&self, what: &str, mut holds: impl FnMut(&Api) -> bool) {
+        let clock = SystemClock::start();
+        while !holds(self) {
+            assert!(clock.now().as_secs_f64() < 120.0, "not within two minutes: {what}");
+            std::thread::sleep(std::time::Duration::from_millis(150));
+        }
+    }
+
+    /// The client, for helpers that wait by themselves.
+    pub fn block_on<T>(&self, work: impl AsyncFnOnce(&kube::Client) -> T) -> T {
+        self.runtime.block_on(work(&self.target.client))
     }
 }

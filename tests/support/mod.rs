@@ -3,6 +3,7 @@
 
 pub mod api;
 pub mod recorder;
+pub mod server;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -1,9 +1,8 @@
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Map, Value, json};
 
-use super::status::stamp;
 use crate::model::{Json, NodeView, ReadyStatus};
 
 /// A hollow node made up from numbers, for fleets without a trace.
@@ -25,8 +24,10 @@ impl NodeShape {
         let mut labels: Map<String, Value> =
             self.labels.iter().map(|(k, v)| (k.clone(), v.as_str().into())).collect();
         labels.insert("kubernetes.io/hostname".to_owned(), self.name.as_str().into());
-        labels.insert("kubernetes.io/os".to_owned(), "linux".into());
-        labels.insert("kubernetes.io/arch".to_owned(), "amd64".into());
+        for prefix in ["", "beta."] {
+            labels.insert(format!("{prefix}kubernetes.io/os"), "linux".into());
+            labels.insert(format!("{prefix}kubernetes.io/arch"), "amd64".into());
+        }
         json!({
             "apiVersion": "v1", "kind": "Node",
             "metadata": {"name": self.name, "labels": labels},
@@ -67,7 +68,7 @@ fn conditions(node: NodeView<'_>, now: DateTime<Utc>) -> Vec<Value> {
         (true, ReadyStatus::False) => ("False", "KubeletNotReady"),
         (true, ReadyStatus::Unknown) => ("Unknown", "NodeStatusUnknown"),
     };
-    let time = stamp(now);
+    let time = now.to_rfc3339_opts(SecondsFormat::Secs, true);
     let condition = |kind: &str, status: &str, reason: &str| json!({"type": kind, "status": status, "reason": reason, "lastHeartbeatTime": time, "lastTransitionTime": time});
     vec![
         condition("MemoryPressure", "False", "KubeletHasSufficientMemory"),
