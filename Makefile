@@ -46,7 +46,8 @@ programs:
 fmt: ## format the code
 	cargo fmt
 
-bench: ## the trace format and the recorder beside other ways to do the same
+bench: ## the differ by size; the trace format and the recorder beside other ways to do the same
+	cargo bench --locked --bench diff
 	cargo bench --locked --bench trace
 	cargo bench --locked --bench record
 	cargo bench --locked --bench overhead

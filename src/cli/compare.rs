@@ -5,14 +5,14 @@ use anyhow::Context;
 use clap::Args;
 use serde_json::Value;
 
-use super::args::{Format, parse_duration, parse_speed};
-use super::diff::{FailOn, render};
+use super::args::{parse_duration, parse_speed};
+use super::diff::{FailOn, ReportFormat, outcome, parse_margin, render};
 use super::replay::{ModeArg, read_plan};
 use super::signals::stoppable;
 use super::{Outcome, output};
 use crate::cluster::{Dirs, Version};
 use crate::compare::{CompareSpec, Contender, RunReel, Side, compare};
-use crate::diff::{Facts, Policy, Verdict, judge};
+use crate::diff::{Facts, Policy, judge};
 use crate::report::Report;
 
 /// Plays a reel in front of two schedulers and says whether they decide alike.
@@ -62,9 +62,12 @@ pub(super) struct CompareArgs {
     /// The finest difference that makes the verdict `changed`.
     #[arg(long, value_enum, default_value_t = FailOn::ExactNode)]
     fail_on: FailOn,
+    /// Relative difference of a run's numbers that does not matter; default: 0.1, and 0.15 for tails and throughput.
+    #[arg(long, value_parser = parse_margin)]
+    margin: Option<f64>,
     /// How to print.
-    #[arg(long, value_enum, default_value_t = Format::Table)]
-    format: Format,
+    #[arg(long, value_enum, default_value_t = ReportFormat::Table)]
+    format: ReportFormat,
 }
 
 pub(super) async fn run(args: CompareArgs) -> anyhow::Result<Outcome> {
@@ -85,15 +88,10 @@ pub(super) async fn run(args: CompareArgs) -> anyhow::Result<Outcome> {
     };
     let reels = stoppable(async |stop| Ok(compare(&spec, &plan, &stop).await?)).await?;
     let (baseline, candidate) = (of(&reels, Side::Baseline), of(&reels, Side::Candidate));
-    let policy = Policy { fail_on: args.fail_on.into(), ..Policy::default() };
+    let policy = Policy { fail_on: args.fail_on.into(), margin: args.margin, ..Policy::default() };
     let groups = judge(&baseline, &candidate, &policy);
     output::print(&render(&Report::of_groups(&baseline, &candidate, &groups), args.format)?)?;
-    Ok(match groups.verdict {
-        Verdict::Equivalent => Outcome::Done,
-        Verdict::Changed => Outcome::Differs,
-        Verdict::Inconclusive => Outcome::Inconclusive,
-        Verdict::Invalid => Outcome::Loss,
-    })
+    Ok(outcome(&groups))
 }
 
 fn of(reels: &[RunReel], side: Side) -> Vec<Facts> {

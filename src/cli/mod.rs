@@ -6,6 +6,7 @@ mod cluster;
 mod compare;
 mod completions;
 mod diff;
+mod explain;
 mod hollow;
 mod outcome;
 mod output;
@@ -47,6 +48,7 @@ Examples:
   kubereel cluster up --name lab --detach           a local control plane to replay against
   kubereel replay prod.reel --cluster lab --speed 10x --out run.reel
   kubereel diff run-a.reel run-b.reel
+  kubereel explain run-a.reel prod/web-1
   kubereel hollow --nodes 1000 --cluster lab        a thousand nodes without a trace
 
 Exit codes: 0 done, or equivalent; 1 failed; 2 usage; 3 finished with loss, or a run is invalid;
@@ -57,6 +59,7 @@ enum Command {
     Record(Box<record::RecordArgs>),
     Replay(replay::ReplayArgs),
     Diff(diff::DiffArgs),
+    Explain(explain::ExplainArgs),
     Compare(Box<compare::CompareArgs>),
     Hollow(Box<hollow::HollowArgs>),
     Cluster(cluster::ClusterArgs),
@@ -92,6 +95,7 @@ async fn dispatch(command: Command) -> anyhow::Result<Outcome> {
         Command::Record(args) => record::run(*args).await,
         Command::Replay(args) => replay::run(args).await,
         Command::Diff(args) => diff::run(&args),
+        Command::Explain(args) => explain::run(&args),
         Command::Compare(args) => compare::run(*args).await,
         Command::Hollow(args) => hollow::run(*args).await,
         Command::Cluster(args) => cluster::run(args).await,

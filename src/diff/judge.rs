@@ -4,10 +4,12 @@ use super::agreement::Place;
 use super::compare::{Sides, exchanged};
 use super::history::History;
 use super::latency::latencies;
+use super::metrics::judge_metrics;
 use super::{
-    Agreement, Broken, Change, Decision, Facts, Latency, Pod, Policy, Problem, Reason, Rung, Side, Verdict,
-    broken, notes,
+    Agreement, Broken, Change, Decision, Facts, Latency, MetricVerdict, Pod, Policy, Problem, Reason, Rung,
+    Side, Verdict, broken, notes,
 };
+use crate::stats::{self, Energy, energy_test};
 
 /// Runs that a side needs before decisions that race can be called alike.
 const RUNS_FOR_EQUIVALENT: usize = 2;
@@ -59,14 +61,20 @@ pub struct Groups<'f> {
     pub exchanged: u64,
     /// Pods that are not stable, in the order in which the first run of A saw them.
     pub unstable: Vec<Unstable<'f>>,
+    /// Whether placements of the two sides lie further apart than those of runs of one side, by the share of pods that
+    /// differ on the rung judged; `None` with one run a side.
+    pub placement: Option<Energy>,
+    /// Numbers of whole runs, with a verdict each; none in lockstep.
+    pub metrics: Vec<MetricVerdict>,
     /// Rules that runs break.
     pub broken: Vec<Broken<'f>>,
     /// Latencies, pooled over the runs of each side.
     pub latency: Vec<Latency>,
 }
 
-/// Judges whether the runs of a candidate decide as those of a baseline do. It looks at decisions alone: latencies are
-/// put side by side, and no verdict on them is given.
+/// Judges whether the runs of a candidate decide as those of a baseline do, and whether they take longer: numbers of
+/// whole runs are judged where times are the scheduler's own, and a regression is a change. Latencies of pods are put
+/// side by side, and no verdict on them is given.
 ///
 /// A pod is *stable* on a side if all its runs agree on it at the rung judged, and a *divergence* if it is stable on
 /// both sides and the two differ.
@@ -94,16 +102,22 @@ pub fn judge<'f>(baseline: &'f [Facts], candidate: &'f [Facts], policy: &Policy)
         divergences: Vec::new(),
         exchanged: 0,
         unstable: Vec::new(),
+        placement: None,
+        metrics: judge_metrics(a, b, policy.margin),
         broken: broken(a, b),
         latency: latencies(a, b),
     };
     if let Some(first) = a.first().filter(|_| !b.is_empty()) {
         let runs: Vec<(&Facts, History)> = all.iter().map(|run| (*run, History::of(run))).collect();
         let mut sides = Sides::of(first, b[0]);
+        let mut apart = vec![0_u64; all.len() * all.len()];
         for pod in first.counted() {
-            result.add(&runs, a.len(), pod, &sides);
+            result.add(&runs, a.len(), pod, &sides, &mut apart);
         }
         sides.explain(&mut result.divergences);
+        let of = result.compared.max(1) as f64;
+        let share = |i: usize, j: usize| apart[i.min(j) * all.len() + i.max(j)] as f64 / of;
+        result.placement = energy_test(a.len(), all.len(), share).filter(|_| all.len() > 2);
         result.exchanged = exchanged(&result.divergences);
         if result.compared == 0 {
             result.problems.push(Problem::NoPods);
@@ -116,7 +130,14 @@ pub fn judge<'f>(baseline: &'f [Facts], candidate: &'f [Facts], policy: &Policy)
 }
 
 impl<'f> Groups<'f> {
-    fn add(&mut self, runs: &[(&'f Facts, History)], split: usize, pod: Pod<'f>, sides: &Sides<'f>) {
+    fn add(
+        &mut self,
+        runs: &[(&'f Facts, History)],
+        split: usize,
+        pod: Pod<'f>,
+        sides: &Sides<'f>,
+        apart: &mut [u64],
+    ) {
         let pods: Option<Vec<Pod<'f>>> = runs.iter().map(|(run, _)| run.counted_pod(pod.id())).collect();
         let Some(pods) = pods else { return };
         let place = |(pod, (_, history)): (&Pod<'f>, &(&Facts, History))| {
@@ -124,7 +145,7 @@ impl<'f> Groups<'f> {
         };
         let places: Vec<_> = pods.iter().zip(runs).map(place).collect();
         self.compared += 1;
-        self.count_pairs(&places, split);
+        self.count_pairs(&places, split, apart);
         let (a, b) = places.split_at(split);
         let alike = |side: &[Place<'_>]| side.iter().all(|place| place.is_same(&side[0], self.rung));
         if !alike(a) || !alike(b) {
@@ -139,7 +160,7 @@ impl<'f> Groups<'f> {
         }
     }
 
-    fn count_pairs(&mut self, places: &[Place<'_>], split: usize) {
+    fn count_pairs(&mut self, places: &[Place<'_>], split: usize, apart: &mut [u64]) {
         for (i, first) in places.iter().enumerate() {
             for (j, second) in places.iter().enumerate().skip(i + 1) {
                 let agreement = match (i < split, j < split) {
@@ -147,9 +168,15 @@ impl<'f> Groups<'f> {
                     (false, false) => &mut self.within_b,
                     _ => &mut self.between,
                 };
-                agreement.add(first.agrees(second));
+                let agrees = first.agrees(second);
+                agreement.add(agrees);
+                apart[i * places.len() + j] += u64::from(agrees.is_none_or(|finest| finest < self.rung));
             }
         }
+    }
+
+    fn regressed(&self) -> impl Iterator<Item = &MetricVerdict> {
+        self.metrics.iter().filter(|metric| metric.judged.change == stats::Change::Regressed)
     }
 
     fn decide(&self, is_lockstep: bool, runs: usize) -> (Verdict, Reason) {
@@ -160,6 +187,9 @@ impl<'f> Groups<'f> {
         let failures = self.broken.iter().filter(|broken| broken.is_failure()).count() as u64;
         if failures > 0 {
             (Verdict::Changed, Reason::Broken { count: failures })
+        } else if let Some(first) = self.regressed().next() {
+            let count = self.regressed().count() as u64;
+            (Verdict::Changed, Reason::Regressed { metric: first.metric, count })
         } else if !is_lockstep && runs < RUNS_FOR_EQUIVALENT {
             few(RUNS_FOR_CHANGED)
         } else if is_noisy && differ <= unstable {

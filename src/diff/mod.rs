@@ -22,6 +22,7 @@ mod judge;
 mod latency;
 mod lateness;
 mod load;
+mod metrics;
 mod node;
 #[cfg(test)]
 mod planted;
@@ -30,8 +31,10 @@ mod reasons;
 mod requests;
 mod rung;
 mod selector;
+mod series;
 mod shape;
 mod steps;
+mod story;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
@@ -53,10 +56,13 @@ pub use judge::{Groups, Unstable, judge};
 pub use latency::{Latency, Metric};
 pub use lateness::Lateness;
 pub use load::{load, load_all};
+pub use metrics::{MetricVerdict, RunMetric, observations};
 pub use node::{NodeFacts, NodeHistory};
 pub use pod::{Milestone, Origin, Outcome, Pod};
 pub use reasons::reasons;
 pub use requests::Requests;
 pub use rung::Rung;
+pub use series::{Series, series};
 pub use shape::{HostPort, Shape};
+pub use story::story;
 pub use verdict::{Policy, Problem, Reason, Verdict};

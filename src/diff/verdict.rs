@@ -3,22 +3,24 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{Note, Rung, Side};
+use super::{Note, RunMetric, Rung, Side};
 
 /// What counts as a change, and as a run that can be judged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Policy {
     /// The rung on which a pod that differs is a change. Runs whose decisions race are judged on
     /// [`Rung::NodeClass`] at the finest.
     pub fail_on: Rung,
     /// A paced run whose actions were later than this (99th percentile) is invalid.
     pub max_lateness_p99: Duration,
+    /// The relative difference of a run's numbers that does not matter; `None` for each number's own.
+    pub margin: Option<f64>,
 }
 
 impl Default for Policy {
     /// Exact node; a tenth of the scheduler's shortest back-off (1 s), so that lateness cannot reorder its retries.
     fn default() -> Self {
-        Policy { fail_on: Rung::ExactNode, max_lateness_p99: Duration::from_millis(100) }
+        Policy { fail_on: Rung::ExactNode, max_lateness_p99: Duration::from_millis(100), margin: None }
     }
 }
 
@@ -70,6 +72,13 @@ pub enum Reason {
         /// How often.
         count: u64,
     },
+    /// Numbers of the candidate's runs are worse, beyond the margin.
+    Regressed {
+        /// The first of them.
+        metric: RunMetric,
+        /// How many.
+        count: u64,
+    },
     /// See [`Groups::problems`](super::Groups::problems).
     Problems,
     /// Decisions race in this mode, and there are too few runs to know how much.
@@ -105,6 +114,10 @@ impl fmt::Display for Reason {
             Reason::Differ { count, of } => write!(f, "{count} of {of} pods decided otherwise"),
             Reason::Broken { count } => {
                 write!(f, "the candidate breaks rules that the baseline keeps: {count} times")
+            }
+            Reason::Regressed { metric, count: 1 } => write!(f, "{} regressed", metric.as_str()),
+            Reason::Regressed { metric, count } => {
+                write!(f, "{} and {} more regressed", metric.as_str(), count - 1)
             }
             Reason::Problems => f.write_str("the runs are not fit to be judged"),
             Reason::TooFewRuns { have, need } => write!(

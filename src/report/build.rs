@@ -1,11 +1,14 @@
+use super::charts::charts;
 use super::value::{
-    ChangeEntry, Comparison, DecisionEntry, Decisions, LatencyEntry, LatencySide, LatenessEntry, PodEntry,
-    ProblemEntry, Report, RunEntry, RungEntry, SCHEMA, Share, UnstableEntry, VerdictEntry, ViolationEntry,
+    ChangeEntry, Charts, Comparison, DecisionEntry, Decisions, LatencyEntry, LatencySide, LatenessEntry,
+    MetricEntry, PlacementEntry, PodEntry, ProblemEntry, Report, RunEntry, RungEntry, SCHEMA, Share,
+    UnstableEntry, VerdictEntry, ViolationEntry,
 };
 use crate::diff::{
-    Agreement, Broken, Cause, Change, Decision, Diff, Facts, Groups, Latency, Milestone, Pod, Rung,
+    Agreement, Broken, Cause, Change, Decision, Diff, Facts, Groups, Latency, MetricVerdict, Milestone, Pod,
+    Rung,
 };
-use crate::stats::Summary;
+use crate::stats::{Energy, Estimate, Summary};
 
 impl Report {
     /// The report on two reels: `diff` is [`compare`](crate::diff::compare) of `a` and `b`.
@@ -30,10 +33,13 @@ impl Report {
             unstable: Vec::new(),
             only_baseline: diff.only_a.iter().copied().map(pod).collect(),
             only_candidate: diff.only_b.iter().copied().map(pod).collect(),
+            metrics: Vec::new(),
+            placement: None,
             violations: diff.broken.iter().map(violation).collect(),
             latency: latency(&diff.latency, a, b),
             baseline: a.iter().map(run).collect(),
             candidate: b.iter().map(run).collect(),
+            charts: charts(&a[0], &b[0], diff.moved.iter().chain(&diff.outcome_changed)),
         }
     }
 
@@ -74,10 +80,16 @@ impl Report {
                 .collect(),
             only_baseline: Vec::new(),
             only_candidate: Vec::new(),
+            metrics: groups.metrics.iter().map(metric).collect(),
+            placement: groups.placement.map(placement),
             violations: groups.broken.iter().map(violation).collect(),
             latency: latency(&groups.latency, a, b),
             baseline: a.iter().map(run).collect(),
             candidate: b.iter().map(run).collect(),
+            charts: match (a.first(), b.first()) {
+                (Some(a), Some(b)) => charts(a, b, &groups.divergences),
+                _ => Charts::default(),
+            },
         }
     }
 }
@@ -130,6 +142,34 @@ fn change(change: &Change<'_>) -> ChangeEntry {
         reason: change.b.reason().or(change.a.reason()).map(str::to_owned),
         baseline: decision(&Decision::of(change.a)),
         candidate: decision(&Decision::of(change.b)),
+    }
+}
+
+fn metric(verdict: &MetricVerdict) -> MetricEntry {
+    let ratio = verdict.judged.ratio;
+    // Without an interval its ends are 0 and infinity, which JSON does not have.
+    let end = |end: fn(Estimate) -> f64| ratio.filter(|ratio| ratio.high.is_finite()).map(end);
+    MetricEntry {
+        metric: verdict.metric.as_str(),
+        baseline: verdict.a.clone(),
+        candidate: verdict.b.clone(),
+        ratio: ratio.map(|ratio| ratio.value),
+        ratio_low: end(|ratio| ratio.low),
+        ratio_high: end(|ratio| ratio.high),
+        margin: verdict.margin,
+        p: verdict.judged.p,
+        change: verdict.judged.change,
+        runs_needed: verdict.judged.runs_needed,
+    }
+}
+
+fn placement(energy: Energy) -> PlacementEntry {
+    PlacementEntry {
+        between: energy.between,
+        within_baseline: energy.within_a,
+        within_candidate: energy.within_b,
+        energy: energy.statistic,
+        p: energy.p,
     }
 }
 

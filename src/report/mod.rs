@@ -1,8 +1,14 @@
 //! One report value, written for terminals and machines: what was found is in [`Report`], how it looks is in one
 //! [`Renderer`] per file.
 
+mod benchstat;
 mod build;
+mod charts;
+mod html;
 mod json;
+mod junit;
+mod markdown;
+mod perfdata;
 mod plain;
 mod renderer;
 mod terminal;
@@ -10,10 +16,16 @@ mod terminal;
 mod tests;
 mod value;
 
+pub use benchstat::Benchstat;
+pub use html::Html;
 pub use json::Json;
+pub use junit::Junit;
+pub use markdown::Markdown;
+pub use perfdata::PerfData;
 pub use renderer::{Renderer, ReportError};
 pub use terminal::Terminal;
 pub use value::{
-    ChangeEntry, Comparison, DecisionEntry, Decisions, LatencyEntry, LatencySide, LatenessEntry, PodEntry,
-    ProblemEntry, Report, RunEntry, RungEntry, SCHEMA, Share, UnstableEntry, VerdictEntry, ViolationEntry,
+    ChangeEntry, Charts, Comparison, DecisionEntry, Decisions, LatencyEntry, LatencySide, LatenessEntry,
+    MetricEntry, PlacementEntry, PodEntry, ProblemEntry, Report, RunEntry, RungEntry, SCHEMA, Share,
+    UnstableEntry, VerdictEntry, ViolationEntry,
 };

@@ -6,6 +6,7 @@ use super::plain::{duration, fit, percent, printable};
 use super::value::{ChangeEntry, DecisionEntry, LatencySide, Report, RunEntry, Share, ViolationEntry};
 use super::{Renderer, ReportError};
 use crate::diff::{Cause, Outcome, Verdict};
+use crate::stats::{Change, quantile};
 
 /// Most lines of each list, so that a report fits one screen.
 const PROBLEMS_SHOWN: usize = 3;
@@ -35,8 +36,14 @@ impl Renderer for Terminal {
             headline
         };
         text.push('\n');
-        let sections =
-            [validity(report), ladder(report), latency(report), self.changes(report), manifest(report)];
+        let sections = [
+            validity(report),
+            ladder(report),
+            metrics(report),
+            latency(report),
+            self.changes(report),
+            manifest(report),
+        ];
         for (position, section) in sections.iter().filter(|lines| !lines.is_empty()).enumerate() {
             if position > 0 {
                 text.push('\n');
@@ -122,7 +129,7 @@ impl Terminal {
     }
 }
 
-fn headline(report: &Report) -> (&'static str, u8, String) {
+pub(super) fn headline(report: &Report) -> (&'static str, u8, String) {
     if let Some(verdict) = &report.verdict {
         let (word, color) = match verdict.result {
             Verdict::Equivalent => ("EQUIVALENT", 32),
@@ -210,6 +217,50 @@ fn latency(report: &Report) -> Vec<String> {
         lines.push(
             "  lockstep waits between steps: these times are the run's, not the scheduler's".to_owned(),
         );
+    }
+    lines
+}
+
+fn metrics(report: &Report) -> Vec<String> {
+    if report.metrics.is_empty() {
+        return Vec::new();
+    }
+    let mut table = table(&["over runs", "A median", "B median", "ratio", "95 % interval", "verdict"], 1..5);
+    for metric in &report.metrics {
+        let median = |values: &[f64]| {
+            let mut sorted = values.to_vec();
+            sorted.sort_by(f64::total_cmp);
+            quantile(&sorted, 0.5).map_or_else(|| "-".to_owned(), duration)
+        };
+        let interval = match (metric.ratio_low, metric.ratio_high) {
+            (Some(low), Some(high)) => format!("{low:.3} to {high:.3}"),
+            _ => "-".to_owned(),
+        };
+        let verdict = match (metric.change, metric.runs_needed) {
+            (Change::Inconclusive, Some(runs)) => {
+                format!("INCONCLUSIVE, about {runs} runs a side would tell")
+            }
+            (change, _) => change.as_str().to_uppercase(),
+        };
+        table.add_row(vec![
+            metric.metric.to_owned(),
+            median(&metric.baseline),
+            median(&metric.candidate),
+            metric.ratio.map_or_else(|| "-".to_owned(), |ratio| format!("{ratio:.3}")),
+            interval,
+            verdict,
+        ]);
+    }
+    let mut lines = table_lines(&table);
+    if let Some(placement) = report.placement {
+        let share = |apart: f64| percent(1.0 - apart);
+        lines.push(format!(
+            "placements agree A/A {}, B/B {}, A/B {}: p = {:.3}",
+            share(placement.within_baseline),
+            share(placement.within_candidate),
+            share(placement.between),
+            placement.p
+        ));
     }
     lines
 }

@@ -134,6 +134,43 @@ fn a_busy_report_still_fits_one_screen_and_stays_plain() {
     assert!(text.contains("unstable from run to run: 1: prod/web-350"), "{text}");
 }
 
+fn busy_open(reel: &str) -> Facts {
+    let mut facts = run(reel, &[Some("n1"); 30]);
+    facts.run.mode = Some("open".to_owned());
+    facts
+}
+
+#[test]
+fn every_form_holds_hostile_names_back() {
+    let report = busy();
+    let hostile = |renderer: &dyn Renderer| {
+        let text = renderer.render(&report).unwrap();
+        assert!(text.ends_with('\n') && !text.contains('\u{1b}'), "{text}");
+        text
+    };
+    assert!(hostile(&Markdown).starts_with("### kubereel: INVALID"));
+    let junit = hostile(&Junit);
+    assert!(
+        junit.contains("name=\"decisions\"><error message=") && junit.contains("tests=\"10\""),
+        "{junit}"
+    );
+    let perf: Value = serde_json::from_str(&hostile(&PerfData)).unwrap();
+    assert_eq!((&perf["version"], &perf["dataItems"][0]["unit"]), (&"1.0".into(), &"ms".into()));
+    let page = hostile(&Html);
+    assert!(page.len() < 1_000_000 && !page.contains("/*DATA*/"), "{}", page.len());
+    assert!(!page.contains("http://") || page.matches("http://").count() == 1, "only the name space of SVG");
+}
+
+#[test]
+fn benchstat_gets_a_line_a_run_and_number() {
+    let runs = [busy_open("a1"), busy_open("a2")];
+    let report = Report::of_groups(&runs, &runs, &judge(&runs, &runs, &Policy::default()));
+    let text = Benchstat.render(&report).unwrap();
+    let lines =
+        text.lines().filter(|line| line.starts_with("BenchmarkKubereel/create_to_schedule_p50 1 0.005 s"));
+    assert_eq!(lines.count(), 4, "{text}");
+}
+
 /// Paths of all keys; entries of maps whose keys are data count as one.
 fn keys(value: &Value, found: &mut BTreeSet<String>) {
     match value {
@@ -163,7 +200,10 @@ fn every_key_of_the_json_is_in_the_document_and_every_field_of_the_document_is_a
     let b = b.facts();
     a.gaps.insert("Pod".to_owned(), 1);
     let diff = Report::of_diff(&a, &b, &compare(&a, &b));
-    for report in [&busy(), &diff] {
+    let mut open = [busy_open("a1"), busy_open("a2")];
+    open[1].run.reel = "a2.reel".to_owned();
+    let groups = Report::of_groups(&open, &open, &judge(&open, &open, &Policy::default()));
+    for report in [&busy(), &diff, &groups] {
         let text = Json.render(report).unwrap();
         let value: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(value["schema"], SCHEMA);

@@ -3,7 +3,8 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::diff::{Cause, Counts, Metric, Outcome, Rule, Rung, Side, Verdict};
+use crate::diff::{Cause, Counts, Metric, Outcome, Rule, Rung, Series, Side, Verdict};
+use crate::stats;
 
 /// Version of the report's fields. Fields may be added under it; none changes its meaning.
 pub const SCHEMA: &str = "kubereel.dev/report/v1";
@@ -33,12 +34,32 @@ pub struct Report {
     pub only_candidate: Vec<PodEntry>,
     /// Rules that runs break.
     pub violations: Vec<ViolationEntry>,
+    /// Numbers of whole runs, with a verdict each; none in lockstep and of two reels.
+    pub metrics: Vec<MetricEntry>,
+    /// Whether placements of the sides differ beyond what runs of one side do.
+    pub placement: Option<PlacementEntry>,
     /// Latencies side by side.
     pub latency: Vec<LatencyEntry>,
     /// The runs of the baseline.
     pub baseline: Vec<RunEntry>,
     /// The runs of the candidate.
     pub candidate: Vec<RunEntry>,
+    /// What is drawn: of the first run of each side. Not in JSON.
+    #[serde(skip)]
+    pub charts: Charts,
+}
+
+/// What the HTML report draws, of the first run of each side.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Charts {
+    /// The cluster over time, of each side.
+    pub series: Vec<Series>,
+    /// Create to scheduled, seconds: 101 quantiles of each side.
+    pub waits: Vec<Vec<f64>>,
+    /// Pods by where the baseline put them, where the candidate did (zone or class), and how many.
+    pub flow: Vec<(String, String, u64)>,
+    /// Of each pod decided otherwise: what happened to it on each side, in lines.
+    pub stories: BTreeMap<Arc<str>, [Vec<String>; 2]>,
 }
 
 /// What was compared.
@@ -194,6 +215,46 @@ pub struct ViolationEntry {
     pub detail: String,
     /// Whether a run of the other side breaks it for the same pod.
     pub shared: bool,
+}
+
+/// A number of whole runs: the larger, the worse.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct MetricEntry {
+    /// Which.
+    pub metric: &'static str,
+    /// Of each run of the baseline, seconds.
+    pub baseline: Vec<f64>,
+    /// Of each run of the candidate, seconds.
+    pub candidate: Vec<f64>,
+    /// Candidate over baseline.
+    pub ratio: Option<f64>,
+    /// Lower end of its 95 % interval; `None` where there are too few runs for one.
+    pub ratio_low: Option<f64>,
+    /// Upper end of its 95 % interval; `None` where there are too few runs for one.
+    pub ratio_high: Option<f64>,
+    /// Relative difference that does not matter.
+    pub margin: f64,
+    /// p-value of lying beyond the margin, adjusted over all numbers.
+    pub p: f64,
+    /// The verdict.
+    pub change: stats::Change,
+    /// About how many runs a side would settle it.
+    pub runs_needed: Option<u64>,
+}
+
+/// How far apart placements are, as shares of pods that differ on the rung judged.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct PlacementEntry {
+    /// Between a run of each side.
+    pub between: f64,
+    /// Between runs of the baseline.
+    pub within_baseline: f64,
+    /// Between runs of the candidate.
+    pub within_candidate: f64,
+    /// Energy distance.
+    pub energy: f64,
+    /// Its p-value.
+    pub p: f64,
 }
 
 /// One latency on both sides.

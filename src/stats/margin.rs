@@ -21,6 +21,18 @@ pub enum Change {
     Inconclusive,
 }
 
+impl Change {
+    /// The verdict as written in JSON and tables.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Change::Regressed => "regressed",
+            Change::Improved => "improved",
+            Change::Equivalent => "equivalent",
+            Change::Inconclusive => "inconclusive",
+        }
+    }
+}
+
 /// A metric that is gated: one value a run, above 0, the larger the worse.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Gated<'a> {
