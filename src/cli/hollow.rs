@@ -42,7 +42,7 @@ Examples:
   kubereel hollow --nodes 0 --adopt annotation:kwok.x-k8s.io/node=fake
   kubectl annotate node hollow-3 kubereel.dev/failure=stop
 
-A file of node groups, read again when it changes and on SIGHUP:
+A file of node groups, read again when it changes:
   groups:
     - {namePrefix: small-, nodes: 500, capacity: {cpu: \"4\", memory: 16Gi, pods: \"110\"}}
     - {namePrefix: gpu-, nodes: 20, capacity: {cpu: \"72\", memory: 512Gi, pods: \"110\", nvidia.com/gpu: \"8\"},
