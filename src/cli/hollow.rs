@@ -185,7 +185,7 @@ async fn play(host: &Host, args: &HollowArgs, mut groups: Vec<NodeGroup>, stop: 
                 }
                 quiet += LOOK_EVERY;
                 let counts = host.counts();
-                if counts.registered != said.registered && quiet >= SAY_EVERY.min(LOOK_EVERY) {
+                if counts.registered != said.registered && quiet >= SAY_EVERY {
                     tracing::info!("{} of {} nodes registered, {} pods", counts.registered, counts.nodes, counts.pods);
                     said = counts;
                     quiet = Duration::ZERO;
