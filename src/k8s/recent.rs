@@ -20,33 +20,37 @@ pub(super) struct Recent {
     last: Json,
 }
 
+/// Hashes of the UIDs that an object's text names first.
+pub(super) type Uids = [Option<u64>; 2];
+
 impl Recent {
-    /// The object that is most likely to resemble the one in this text; null where there was none.
-    pub(super) fn like(&self, text: &[u8]) -> &Json {
+    /// The object that is most likely to resemble the one with these UIDs; null where there was none.
+    pub(super) fn like(&self, uids: Uids) -> &Json {
         let known = |uid: u64| self.new.get(&uid).or_else(|| self.old.get(&uid));
-        self.uids(text).into_iter().flatten().find_map(known).unwrap_or(&self.last)
+        uids.into_iter().flatten().find_map(known).unwrap_or(&self.last)
     }
 
-    /// Takes note of the object in this text.
-    pub(super) fn keep(&mut self, text: &[u8], object: &Json) {
+    /// Takes note of an object.
+    pub(super) fn keep(&mut self, uids: Uids, object: &Json) {
         self.last = object.clone();
         if self.new.len() >= 2 * KEPT {
             self.old = std::mem::take(&mut self.new);
         }
-        for uid in self.uids(text).into_iter().flatten() {
+        for uid in uids.into_iter().flatten() {
             self.new.insert(uid, object.clone());
         }
     }
 
-    /// The object in this text is gone.
-    pub(super) fn forget(&mut self, text: &[u8]) {
-        if let [Some(own), _] = self.uids(text) {
+    /// The object with these UIDs is gone.
+    pub(super) fn forget(&mut self, uids: Uids) {
+        if let [Some(own), _] = uids {
             self.new.remove(&own);
             self.old.remove(&own);
         }
     }
 
-    fn uids(&self, text: &[u8]) -> [Option<u64>; 2] {
+    /// The UIDs by which the object in a text is known.
+    pub(super) fn uids(&self, text: &[u8]) -> Uids {
         let (own, rest) = self.uid(text);
         [own, self.uid(rest).0]
     }
@@ -76,15 +80,16 @@ mod tests {
     fn an_object_is_like_itself_then_like_its_siblings_then_like_any() {
         let mut recent = Recent::default();
         let all = [pod("a", "web"), pod("b", "web"), pod("c", "db")];
-        assert!(recent.like(all[0].0.as_bytes()).is_null());
+        assert!(recent.like(recent.uids(all[0].0.as_bytes())).is_null());
         for (text, object) in &all {
-            recent.keep(text.as_bytes(), object);
+            recent.keep(recent.uids(text.as_bytes()), object);
         }
-        let like = |recent: &Recent, (text, _): (String, Json)| recent.like(text.as_bytes()).clone();
+        let like =
+            |recent: &Recent, (text, _): (String, Json)| recent.like(recent.uids(text.as_bytes())).clone();
         assert_eq!(like(&recent, pod("a", "web")), all[0].1);
         assert_eq!(like(&recent, pod("d", "web")), all[1].1);
         assert_eq!(like(&recent, pod("d", "new")), all[2].1);
-        recent.forget(all[0].0.as_bytes());
+        recent.forget(recent.uids(all[0].0.as_bytes()));
         assert_eq!(like(&recent, pod("a", "web")), all[1].1);
     }
 
@@ -93,7 +98,7 @@ mod tests {
         let mut recent = Recent::default();
         for number in 0..20 * KEPT {
             let (text, object) = pod(&number.to_string(), &format!("o{number}"));
-            recent.keep(text.as_bytes(), &object);
+            recent.keep(recent.uids(text.as_bytes()), &object);
         }
         assert!(recent.new.len() + recent.old.len() <= 4 * KEPT + 2);
     }

@@ -9,7 +9,7 @@ use serde_json::Deserializer;
 use serde_json::de::SliceRead;
 use serde_json::value::RawValue;
 
-use super::recent::Recent;
+use super::recent::{Recent, Uids};
 use crate::model::{Json, Kind, Reading, Rules, Text, Verb};
 
 /// Set on the bookmark that ends the initial events of a streaming list (`InitialEventsAnnotationKey` in
@@ -123,9 +123,10 @@ impl Objects {
     fn read<'b, T>(
         &self,
         bytes: &'b [u8],
+        uids: Uids,
         read: impl FnOnce(Reading<'_>, &mut Deserializer<SliceRead<'b>>) -> serde_json::Result<T>,
     ) -> Result<T, String> {
-        let reading = Reading { like: self.recent.like(bytes), rules: &*self.rules };
+        let reading = Reading { like: self.recent.like(uids), rules: &*self.rules };
         let mut from = Deserializer::from_slice(bytes);
         let value = read(reading, &mut from).and_then(|value| from.end().map(|()| value));
         value.map_err(|e| e.to_string())
@@ -134,18 +135,20 @@ impl Objects {
 
 impl ReadObjects<Json> for Objects {
     fn object(&mut self, bytes: &[u8]) -> Result<Json, String> {
-        let object = self.read(bytes, |reading, from| reading.deserialize(from))?;
-        self.recent.keep(bytes, &object);
+        let uids = self.recent.uids(bytes);
+        let object = self.read(bytes, uids, |reading, from| reading.deserialize(from))?;
+        self.recent.keep(uids, &object);
         Ok(object)
     }
 
     fn line(&mut self, bytes: &[u8]) -> Result<Line, String> {
-        let (event, object) = self.read(bytes, |reading, from| RawLine(reading).deserialize(from))?;
+        let uids = self.recent.uids(bytes);
+        let (event, object) = self.read(bytes, uids, |reading, from| RawLine(reading).deserialize(from))?;
         let Some(verb) = verb_of(&event) else { return other_line(&event, &object) };
         if verb == Verb::Deleted {
-            self.recent.forget(bytes);
+            self.recent.forget(uids);
         } else {
-            self.recent.keep(bytes, &object);
+            self.recent.keep(uids, &object);
         }
         Ok(Line::Change { verb, object })
     }
