@@ -292,17 +292,23 @@ impl Lockstep {
         }
     }
 
+    /// The server of the metrics gathers its families one by one: counters of events may be newer than the queues beside
+    /// them, so that a pod which an event has just woken shows in neither. Two looks in a row cannot both miss it.
     async fn look_until_rest(&self, reason: &mut String) {
-        let mut lagging = 0;
+        let (mut lagging, mut calm) = (0, false);
         loop {
             match self.probe.look().await {
                 Ok(view) => {
                     let world = self.engine.world.state();
                     let slack = self.slack.get();
                     match view.restless(&world, &self.scheduler, &self.baseline, slack) {
-                        None => {
+                        None if calm => {
                             self.slack.set(slack.tightened(view.lag(&world), self.floor));
                             return;
+                        }
+                        None => {
+                            calm = true;
+                            continue;
                         }
                         Some(Restless::Lagging) if lagging == LAG_LOOKS => {
                             self.slack.set(view.lag(&world));
@@ -316,6 +322,7 @@ impl Lockstep {
                 }
                 Err(error) => *reason = error.to_string(),
             }
+            calm = false;
             tokio::time::sleep(LOOK_AGAIN).await;
         }
     }
