@@ -12,6 +12,7 @@ mod outcome;
 mod output;
 mod record;
 mod replay;
+mod shape;
 mod signals;
 mod trace;
 

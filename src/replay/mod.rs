@@ -4,6 +4,7 @@ mod engine;
 mod eviction;
 mod lockstep;
 mod open;
+mod outlook;
 mod plan;
 mod run;
 mod scheduler;
@@ -12,6 +13,7 @@ mod tainting;
 mod target;
 mod world;
 
+pub use outlook::{Demand, Impossible, NAMED, Outlook};
 pub use plan::{Action, Left, NodeChange, Plan, TimedAction};
 pub use run::{Mode, ReplayError, RunOptions, RunSummary, run};
 pub use scheduler::SchedulerProbe;

@@ -145,7 +145,7 @@ fn run_times_and_start_latencies_are_set() {
     };
     assert_eq!(of(RunTime::Recorded, None), (5, 1));
     assert_eq!(of(RunTime::Factor(3.0), Some(Duration::from_secs(9))), (15, 9));
-    assert_eq!(of(RunTime::Fixed(Duration::from_secs(60)), None), (60, 1));
+    assert_eq!(of(RunTime::Fixed(Duration::from_mins(1)), None), (60, 1));
 }
 
 #[test]
