@@ -155,10 +155,12 @@ fn outlook(plan: &Outlook) -> String {
     lines.extend(plan.resources.iter().filter(|(_, demand)| demand.peak_asked > 0.0).map(
         |(name, demand)| {
             let share = 100.0 * demand.peak_asked / demand.there;
-            format!(
-                "resource   {name}: at most {} asked at once, {} there ({share:.0} %)",
-                demand.peak_asked, demand.there
-            )
+            let there = if demand.there > 0.0 {
+                format!("{} there ({share:.0} %)", demand.there)
+            } else {
+                "none there".to_owned()
+            };
+            format!("resource   {name}: at most {} asked at once, {there}", demand.peak_asked)
         },
     ));
     lines.extend(plan.impossible.iter().map(|pod| format!("never      {}: {}", pod.pod, pod.reason)));
