@@ -43,4 +43,4 @@ pub use salvage::{Hole, Salvage, Stretch};
 pub use state::State;
 pub use summary::{ChunkEntry, Summary};
 pub use thread::{ReelThread, Sink};
-pub use writer::{CHUNK_BYTES, CHUNK_SPAN, FLUSH_SPAN, ReelWriter, WriteOptions};
+pub use writer::{CHUNK_BYTES, CHUNK_SPAN, Durability, FLUSH_SPAN, ReelWriter, WriteOptions};
