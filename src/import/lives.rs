@@ -217,7 +217,7 @@ mod tests {
     fn events(mut workload: Workload, shaping: &Shaping) -> Vec<String> {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("t.reel");
-        let mut out = Target { path: path.clone(), ..Target::default() }.start(Origin::default()).unwrap();
+        let mut out = Target::new(path.clone()).start(Origin::default()).unwrap();
         let arriving = shaping.apply(&mut workload).unwrap();
         write(&workload, &arriving, shaping, &mut out).unwrap();
         out.finish(Tally::default(), Vec::new(), Vec::new()).unwrap();

@@ -5,19 +5,28 @@
 //! in a [`Report`], which the reel holds as its last record. Nothing here talks to a cluster.
 
 mod amounts;
+pub mod audit;
 pub mod dlrm;
+mod documents;
+pub mod dump;
 mod error;
 mod input;
+pub mod jsonl;
+mod lines;
 mod lives;
 mod names;
+mod objects;
 pub mod openb;
 mod output;
+mod patch;
 mod place;
 mod report;
 mod rows;
 mod shaping;
 mod survey;
 mod tally;
+#[cfg(test)]
+mod testing;
 mod workload;
 
 pub use error::ImportError;
@@ -32,6 +41,9 @@ use crate::trace::Summary;
 
 /// A reel that was made: its report, and what is in it.
 pub type Imported = (Report, Summary);
+
+/// Why an object of a kind that no scheduler reads is not in the reel.
+const UNWANTED: &str = "a kind that no scheduler reads";
 
 /// Whole cards, as device plugins name them.
 const GPU: &str = "nvidia.com/gpu";

@@ -1,14 +1,15 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
 use super::{ImportError, Report, Survey, Tally};
-use crate::model::{Json, Note, ObjectEvent, Record, Synced, TraceTime, Verb};
+use crate::model::{Json, Note, ObjectEvent, Record, Rules, Synced, TraceTime, Verb};
 use crate::trace::{ClusterInfo, Detail, Durability, Header, ReelWriter, Summary, WriteOptions};
 
 /// Where a reel goes, and what its header says besides what the importer knows.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone)]
 pub struct Target {
     /// The file.
     pub path: PathBuf,
@@ -18,6 +19,30 @@ pub struct Target {
     pub detail: Detail,
     /// The command line.
     pub command: Vec<String>,
+    /// What is left out of whole objects, and what the header says about it.
+    pub rules: Arc<dyn Rules>,
+    /// The same in words.
+    pub redaction: Vec<String>,
+}
+
+impl Target {
+    /// A file that is not there yet; objects stay whole.
+    pub fn new(path: PathBuf) -> Target {
+        Target {
+            path,
+            overwrite: false,
+            detail: Detail::Lossless,
+            command: Vec::new(),
+            rules: Arc::new(()),
+            redaction: Vec::new(),
+        }
+    }
+}
+
+impl std::fmt::Debug for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Target").field("path", &self.path).finish_non_exhaustive()
+    }
 }
 
 /// What a reel is made of.
@@ -68,6 +93,7 @@ impl Target {
             command: self.command.clone(),
             started_wall_ns: origin.started_wall_ns,
             cluster: ClusterInfo { context: format!("import {}", origin.format), ..ClusterInfo::default() },
+            redaction: self.redaction.clone(),
             labels,
             ..Header::default()
         };

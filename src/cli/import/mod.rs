@@ -1,6 +1,9 @@
 //! `kubereel import`: reels from what is not a recording of ours.
 
+mod audit;
 mod dlrm;
+mod dump;
+mod jsonl;
 mod openb;
 mod report;
 mod shaping;
@@ -22,7 +25,9 @@ pub(super) use report::table;
 Examples:
   kubereel import openb --nodes openb_node_list_all_node.csv --pods openb_pod_list_default.csv \\
       --fill 1.3 --arrival uniform:50 -o openb.reel
-  kubereel import dlrm disaggregated_DLRM_trace.csv -o dlrm.reel")]
+  kubereel import dlrm disaggregated_DLRM_trace.csv -o dlrm.reel
+  kubereel import audit audit*.log* --initial state.json -o prod.reel
+  kubereel import dump state.json --arrivals 1h -o hour.reel")]
 pub(in crate::cli) struct ImportArgs {
     #[command(subcommand)]
     command: ImportCommand,
@@ -30,12 +35,18 @@ pub(in crate::cli) struct ImportArgs {
 
 #[derive(Debug, Subcommand)]
 enum ImportCommand {
+    Audit(audit::AuditArgs),
+    Dump(dump::DumpArgs),
+    Jsonl(jsonl::JsonlArgs),
     Openb(openb::OpenbArgs),
     Dlrm(dlrm::DlrmArgs),
 }
 
 pub(in crate::cli) fn run(args: ImportArgs) -> anyhow::Result<Outcome> {
     match args.command {
+        ImportCommand::Audit(args) => audit::run(args),
+        ImportCommand::Dump(args) => dump::run(args),
+        ImportCommand::Jsonl(args) => jsonl::run(args),
         ImportCommand::Openb(args) => openb::run(args),
         ImportCommand::Dlrm(args) => dlrm::run(args),
     }

@@ -6,6 +6,8 @@ use super::report;
 use crate::cli::args::{Format, Level};
 use crate::cli::{Outcome, output};
 use crate::import::{Imported, Target};
+use crate::model::POD;
+use crate::record::{Redaction, Sensitive};
 
 /// Where a reel goes, and how its report is printed.
 #[derive(Debug, Args)]
@@ -19,6 +21,10 @@ pub(super) struct TargetArgs {
     /// How much of each object to keep.
     #[arg(long, value_enum, default_value_t = Level::Lossless)]
     level: Level,
+    /// Keep what is taken out of whole objects otherwise: env, args, last-applied, pull-secrets, termination-messages,
+    /// managed-fields.
+    #[arg(long, value_delimiter = ',', value_name = "WHAT")]
+    keep: Vec<Sensitive>,
     /// How to print the report.
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
@@ -26,11 +32,14 @@ pub(super) struct TargetArgs {
 
 impl TargetArgs {
     pub(super) fn target(&self) -> Target {
+        let redaction = Redaction::keeping(&self.keep);
         Target {
             path: self.out.clone(),
             overwrite: self.overwrite,
             detail: self.level.into(),
             command: std::env::args().collect(),
+            rules: redaction.rules(&POD),
+            redaction: redaction.described(),
         }
     }
 
