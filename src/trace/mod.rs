@@ -45,4 +45,4 @@ pub use state::State;
 pub use summary::{ChunkEntry, Summary};
 pub use thread::{ReelThread, Sink};
 pub use window::Window;
-pub use writer::{CHUNK_BYTES, CHUNK_SPAN, FLUSH_SPAN, ReelWriter, WriteOptions};
+pub use writer::{CHUNK_BYTES, CHUNK_SPAN, Durability, FLUSH_SPAN, ReelWriter, WriteOptions};
