@@ -6,8 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::plan::{Action, Left, Plan, Submission};
-use crate::diff::Requests;
-use crate::model::{ActionKind, Json, Map, NodeView, PodView, TraceTime, parse_quantity_milli};
+use crate::model::{ActionKind, Json, Map, NodeView, PodView, Requests, TraceTime, parse_quantity_milli};
 
 /// A plan in numbers.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -176,15 +175,17 @@ fn impossible(plan: &Plan) -> (Vec<Impossible>, usize) {
 fn fleet(plan: &Plan) -> BTreeSet<NodeKind> {
     let mut now: HashMap<String, NodeKind> = HashMap::new();
     let mut all = BTreeSet::new();
-    let mut comes = |now: &mut HashMap<String, NodeKind>, node: &Json| {
-        let kind = (allocatable(NodeView(node).resources().1), labels(NodeView(node).labels()));
-        all.insert(kind.clone());
-        now.insert(NodeView(node).name().to_owned(), kind);
-    };
-    plan.nodes.iter().for_each(|node| comes(&mut now, node));
+    let kind = |node: &Json| (allocatable(NodeView(node).resources().1), labels(NodeView(node).labels()));
+    for node in &plan.nodes {
+        now.insert(NodeView(node).name().to_owned(), kind(node));
+    }
+    all.extend(now.values().cloned());
     for timed in &plan.actions {
         match &timed.action {
-            Action::CreateNode { object } => comes(&mut now, object),
+            Action::CreateNode { object } => {
+                all.insert(kind(object));
+                now.insert(NodeView(object).name().to_owned(), kind(object));
+            }
             Action::UpdateNode { name, change } => {
                 let Some(kind) = now.get_mut(name) else { continue };
                 if let Some((_, resources)) = &change.resources {

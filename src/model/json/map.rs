@@ -116,7 +116,11 @@ impl Map {
 }
 
 /// Items with another, or none, in the place of some. What nobody else has is moved, not copied.
-pub(crate) fn spliced<T: Clone + Default>(items: &mut Arc<[T]>, gone: Range<usize>, new: Option<T>) -> Arc<[T]> {
+pub(crate) fn spliced<T: Clone + Default>(
+    items: &mut Arc<[T]>,
+    gone: Range<usize>,
+    new: Option<T>,
+) -> Arc<[T]> {
     let (start, end) = (gone.start, gone.end);
     match Arc::get_mut(items) {
         Some(own) => {
