@@ -1,10 +1,9 @@
 use std::collections::{BTreeMap, HashMap};
 
-use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-/// The messages of kube-scheduler's log that speak of attempts (`pkg/scheduler/schedule_one.go`, v1.36.3 and v1.37.2; as
-/// old as v1.30): how each ended from `-v=2`, scores from `-v=10`.
+/// The messages of kube-scheduler's log that speak of attempts (`pkg/scheduler/schedule_one.go`, v1.36.3 and
+/// v1.37.2): how each ended from `-v=2`, scores from `-v=10`.
 const BOUND: &str = "Successfully bound pod to node";
 const NO_FIT: &str = "Unable to schedule pod; no fit; waiting";
 const NO_NODES: &str = "Unable to schedule pod; no nodes are registered to the cluster; waiting";
@@ -18,29 +17,23 @@ const MOST_NODES: usize = 200;
 /// Pods whose scores are known while no end of their attempt is.
 const MOST_PODS: usize = 1000;
 
-/// A line of the log in JSON format.
-#[derive(Deserialize)]
-struct Line<'a> {
-    /// Milliseconds since the Unix epoch.
-    ts: f64,
-    #[serde(borrow)]
-    msg: std::borrow::Cow<'a, str>,
-    pod: Option<PodRef>,
-    node: Option<Value>,
-    plugin: Option<String>,
-    score: Option<i64>,
-    #[serde(rename = "evaluatedNodes")]
-    evaluated: Option<u64>,
-    #[serde(rename = "feasibleNodes")]
-    feasible: Option<u64>,
-    err: Option<String>,
-}
+/// All of them.
+const MESSAGES: &[&str] = &[BOUND, NO_FIT, NO_NODES, ERROR, PLUGIN_SCORE, FINAL_SCORE];
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
+/// Time, caller and message come first in a line; bodies of requests, which fill a log at `-v=10`, later.
+const HEAD: usize = 256;
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct PodRef {
     name: String,
-    #[serde(default)]
     namespace: String,
+}
+
+impl PodRef {
+    fn read(reference: &Value) -> Option<PodRef> {
+        let namespace = reference["namespace"].as_str().unwrap_or_default().to_owned();
+        Some(PodRef { name: reference["name"].as_str()?.to_owned(), namespace })
+    }
 }
 
 /// One attempt, over.
@@ -99,20 +92,22 @@ pub(super) struct Attempts {
 impl Attempts {
     /// The attempt that this line ends, if it does.
     pub(super) fn line(&mut self, line: &[u8]) -> Option<Ended> {
-        if !line.starts_with(b"{") {
+        let head = String::from_utf8_lossy(&line[..line.len().min(HEAD)]);
+        if !MESSAGES.iter().any(|message| head.contains(message)) {
             return None;
         }
-        let line: Line<'_> = serde_json::from_slice(line).ok()?;
-        let pod = line.pod?;
-        let node = line.node.as_ref().and_then(name_of);
-        let result = match &*line.msg {
+        // A logger's own values come again in its lines: the last of a name counts.
+        let line: Value = serde_json::from_slice(line).ok()?;
+        let pod = PodRef::read(&line["pod"])?;
+        let node = name_of(&line["node"]);
+        let result = match line["msg"].as_str()? {
             PLUGIN_SCORE => {
-                let score = line.score?.into();
-                self.node(pod, node?)?.plugins.insert(line.plugin?, score);
+                let plugin = line["plugin"].as_str()?.to_owned();
+                self.node(pod, node?)?.plugins.insert(plugin, line["score"].as_i64()?.into());
                 return None;
             }
             FINAL_SCORE => {
-                self.node(pod, node?)?.total = line.score;
+                self.node(pod, node?)?.total = line["score"].as_i64();
                 return None;
             }
             BOUND => "Bound",
@@ -120,15 +115,17 @@ impl Attempts {
             ERROR => "Error",
             _ => return None,
         };
+        // Milliseconds since the Unix epoch.
+        let wall_ns = (line["ts"].as_f64()? * 1e6) as i64;
         let scores = self.scores.remove(&pod).map(best).unwrap_or_default();
         Some(Ended {
-            wall_ns: (line.ts * 1e6) as i64,
+            wall_ns,
             pod,
             result,
             node: node.filter(|_| result == "Bound"),
-            evaluated: line.evaluated,
-            feasible: line.feasible,
-            message: line.err,
+            evaluated: line["evaluatedNodes"].as_u64(),
+            feasible: line["feasibleNodes"].as_u64(),
+            message: line["err"].as_str().map(str::to_owned),
             scores,
         })
     }
@@ -185,7 +182,7 @@ mod tests {
                 r#"{{"ts":1.0,"msg":"Calculated node's final score for pod","v":10,{pod},"node":"n1","score":30}}"#
             ),
             format!(
-                r#"{{"ts":1764081610438.5,"caller":"schedule_one.go:481","msg":"Successfully bound pod to node","v":2,{pod},"node":"n2","evaluatedNodes":3,"feasibleNodes":2}}"#
+                r#"{{"ts":1764081610438.5,"caller":"schedule_one.go:481","msg":"Successfully bound pod to node",{pod},"v":2,{pod},"node":"n2","evaluatedNodes":3,"feasibleNodes":2}}"#
             ),
         ];
         let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
