@@ -115,8 +115,8 @@ impl Attempts {
             ERROR => "Error",
             _ => return None,
         };
-        // Milliseconds since the Unix epoch.
-        let wall_ns = (line["ts"].as_f64()? * 1e6) as i64;
+        // Milliseconds since the Unix epoch; microseconds are as fine as they get.
+        let wall_ns = (line["ts"].as_f64()? * 1e3).round() as i64 * 1000;
         let scores = self.scores.remove(&pod).map(best).unwrap_or_default();
         Some(Ended {
             wall_ns,
