@@ -6,6 +6,7 @@
 
 mod address;
 mod driver;
+pub mod endpoint;
 mod fleet;
 mod lease;
 mod node;
