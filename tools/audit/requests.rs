@@ -74,8 +74,10 @@ struct ObjectRef {
 impl Line {
     fn request(self) -> Option<Request> {
         let object = self.object_ref?;
-        let group = if object.api_group.is_empty() { String::new() } else { format!(".{}", object.api_group) };
-        let sub = if object.subresource.is_empty() { String::new() } else { format!("/{}", object.subresource) };
+        let group =
+            if object.api_group.is_empty() { String::new() } else { format!(".{}", object.api_group) };
+        let sub =
+            if object.subresource.is_empty() { String::new() } else { format!("/{}", object.subresource) };
         let is_renewal = object.namespace == "kube-node-lease" && matches!(&*self.verb, "update" | "patch");
         let agent = self.user_agent.split(['/', ' ']).next().filter(|agent| !agent.is_empty());
         Some(Request {
@@ -98,8 +100,8 @@ pub fn read(mut log: impl BufRead) -> anyhow::Result<Vec<Request>> {
     let (mut seen, mut requests, mut text, mut number) = (HashSet::new(), Vec::new(), String::new(), 0);
     while log.read_line(&mut text)? > 0 && text.ends_with('\n') {
         number += 1;
-        let line: Line =
-            serde_json::from_str(&text).map_err(|e| anyhow::anyhow!("line {number} is no audit event: {e}"))?;
+        let line: Line = serde_json::from_str(&text)
+            .map_err(|e| anyhow::anyhow!("line {number} is no audit event: {e}"))?;
         if seen.insert(line.id.clone()) {
             requests.extend(line.request());
         }

@@ -212,7 +212,10 @@ pub(super) mod tests {
     fn pods_and_summary_are_json_and_health_is_ok() {
         let parse = |path| serde_json::from_str::<Value>(&ask(path, None, 7).1).unwrap();
         let pods = parse("/pods");
-        assert_eq!((&pods["kind"], &pods["items"][0]["metadata"]["name"]), (&json!("PodList"), &json!("web")));
+        assert_eq!(
+            (&pods["kind"], &pods["items"][0]["metadata"]["name"]),
+            (&json!("PodList"), &json!("web"))
+        );
         assert_eq!(parse("/stats/summary")["node"]["nodeName"], "n1");
         assert_eq!(ask("/healthz", None, 1), (200, "ok\n".to_owned()));
         assert_eq!(ask("/nodes/n2/healthz", None, 1).0, 200);
@@ -222,7 +225,8 @@ pub(super) mod tests {
     #[test]
     fn logs_are_one_line_and_streams_are_refused_with_a_reason() {
         let (status, body) = ask("/containerLogs/shop/web/main", None, 1);
-        let line = "pod shop/web is on the hollow node n1 of kubereel: it has no containers, so there is no log\n";
+        let line =
+            "pod shop/web is on the hollow node n1 of kubereel: it has no containers, so there is no log\n";
         assert_eq!((status, body.as_str()), (200, line));
         for path in ["/exec/shop/web/main", "/attach/shop/web/u1/main", "/portForward/shop/web"] {
             let (status, body) = ask(path, None, 1);

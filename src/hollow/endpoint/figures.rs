@@ -48,7 +48,13 @@ pub(super) fn exposition(node: &NodeReading) -> String {
     });
     let help = "Start time of the container since unix epoch in seconds";
     family("container_start_time_seconds", "gauge", help, started.collect(), false);
-    family("node_cpu_usage_seconds_total", "counter", cumulative, vec![(String::new(), cpu(node.used))], true);
+    family(
+        "node_cpu_usage_seconds_total",
+        "counter",
+        cumulative,
+        vec![(String::new(), cpu(node.used))],
+        true,
+    );
     family("node_memory_working_set_bytes", "gauge", current, vec![(String::new(), memory(node.used))], true);
     family("pod_cpu_usage_seconds_total", "counter", cumulative, pods(cpu), true);
     family("pod_memory_working_set_bytes", "gauge", current, pods(memory), true);

@@ -91,7 +91,9 @@ impl Meters {
         let read = pods.into_iter().map(|pod| self.read_pod(pod, &before, now));
         let pods: Vec<PodReading> = read.filter(|pod| !pod.containers.is_empty()).collect();
         let mut used = Reading::default();
-        pods.iter().for_each(|pod| used += pod.used);
+        for pod in &pods {
+            used += pod.used;
+        }
         used.core_seconds = self.node.advance(now, used.cores);
         NodeReading { at: now, started: self.node.started, pods, used }
     }
@@ -124,6 +126,10 @@ mod tests {
     use super::*;
     use crate::hollow::endpoint::usage::{USAGE_CPU, tests::pod};
 
+    fn nanos(used: Reading) -> i64 {
+        (used.core_seconds * 1e9).round() as i64
+    }
+
     fn at(seconds: i64) -> DateTime<Utc> {
         DateTime::from_timestamp(seconds, 0).unwrap()
     }
@@ -133,16 +139,16 @@ mod tests {
         let mut meters = Meters::new(at(0));
         let first = meters.read(vec![pod().into()], at(20));
         let main = &first.pods[0].containers[0];
-        assert_eq!((main.name.as_str(), main.used.core_seconds), ("main", 15.0), "10 s at 1.5 cores");
-        assert_eq!(first.pods[0].used.core_seconds, 20.0);
-        assert_eq!(first.used.core_seconds, 40.0, "the node has run for 20 s");
+        assert_eq!((main.name.as_str(), nanos(main.used)), ("main", 15_000_000_000), "10 s at 1.5 cores");
+        assert_eq!(nanos(first.pods[0].used), 20_000_000_000);
+        assert_eq!(nanos(first.used), 40_000_000_000, "the node has run for 20 s");
 
         let mut busier = pod();
         busier["metadata"]["annotations"] = serde_json::json!({USAGE_CPU[0]: "30m"});
         let second = meters.read(vec![busier.into()], at(30));
-        assert!((second.pods[0].containers[0].used.core_seconds - 15.1).abs() < 1e-9, "{second:?}");
+        assert_eq!(nanos(second.pods[0].containers[0].used), 15_100_000_000);
         let third = meters.read(vec![pod().into()], at(25));
-        assert!((third.pods[0].containers[0].used.core_seconds - 15.1).abs() < 1e-9, "the clock went back");
+        assert_eq!(nanos(third.pods[0].containers[0].used), 15_100_000_000, "the clock went back");
     }
 
     #[test]
@@ -150,11 +156,12 @@ mod tests {
         let mut meters = Meters::new(at(0));
         meters.read(vec![pod().into()], at(20));
         let mut again = pod();
-        again["status"]["containerStatuses"][0]["state"]["running"]["startedAt"] = "1970-01-01T00:00:28Z".into();
+        again["status"]["containerStatuses"][0]["state"]["running"]["startedAt"] =
+            "1970-01-01T00:00:28Z".into();
         let read = meters.read(vec![again.into()], at(30));
-        assert_eq!(read.pods[0].containers[0].used.core_seconds, 3.0);
+        assert_eq!(nanos(read.pods[0].containers[0].used), 3_000_000_000);
         let empty = meters.read(Vec::new(), at(40));
         assert!(meters.containers.is_empty() && empty.pods.is_empty());
-        assert_eq!(empty.used, Reading { core_seconds: 60.0, ..Reading::default() });
+        assert_eq!(nanos(empty.used), 60_000_000_000);
     }
 }

@@ -166,6 +166,8 @@ mod tests {
     async fn it_speaks_https_and_keeps_connections() {
         let clock = Arc::new(SystemClock::start());
         let endpoint = Endpoint::start(([127, 0, 0, 1], 0).into(), Two, clock).await.unwrap();
+        // It may be another test's already.
+        let _ = ring::default_provider().install_default();
         let client = reqwest::Client::builder().tls_danger_accept_invalid_certs(true).build().unwrap();
         for (path, status, words) in [
             ("nodes/n1/metrics/resource", 200, "pod_cpu_usage_seconds_total"),
