@@ -4,7 +4,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
-use super::fleet::{Fleet, HollowRequest, Instants};
+use super::fleet::{Fleet, HollowRequest, Instants, Outcome};
 use super::lease::wall;
 use crate::k8s::{Answer, Submitter};
 use crate::model::{ObjectEvent, TraceTime};
@@ -62,12 +62,24 @@ async fn drive(
     now: TraceNow,
     report: Report,
 ) {
+    let fleet_of = fleet.clone();
     loop {
         let fired = {
             let mut fleet = fleet.lock().unwrap_or_else(PoisonError::into_inner);
             let fired = fleet.fire_next(Instants { trace: now(), wall: wall(&*clock) });
             // Under the lock: whoever finds nothing owed finds the request submitted.
-            fired.map(|request| submit(&submitter, request, report.clone()))
+            fired.map(|request| {
+                let (fleet, wake, now) = (fleet_of.clone(), wake.clone(), now.clone());
+                let report = report.clone();
+                let (key, http) = (request.key.clone(), request.request.clone());
+                submitter.submit(&key, http, move |answer| {
+                    let mut fleet = fleet.lock().unwrap_or_else(PoisonError::into_inner);
+                    fleet.answered(&request, outcome(&answer), now());
+                    drop(fleet);
+                    report(&request, &answer);
+                    wake.notify_one();
+                });
+            })
         };
         if fired.is_none() {
             let _ = tokio::time::timeout(NAP, wake.notified()).await;
@@ -75,7 +87,10 @@ async fn drive(
     }
 }
 
-fn submit(submitter: &Submitter, request: HollowRequest, report: Report) {
-    let (key, http) = (request.key.clone(), request.request.clone());
-    submitter.submit(&key, http, move |answer| report(&request, &answer));
+/// How an answer looks to the fleet.
+pub(super) fn outcome(answer: &Answer) -> Outcome {
+    match &answer.result {
+        Ok(_) => Outcome::Done,
+        Err(error) => Outcome::of(error.status()),
+    }
 }

@@ -1,16 +1,32 @@
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
-use std::net::Ipv4Addr;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use serde::Deserialize;
 
-use super::address::Addresses;
-use super::pod::{Obligation, PodBehaviour, PodEffect, PodInput, PodState};
-use super::status::{Places, admitted, ended, running};
+use super::address::{Addresses, PodAddresses, Range};
+use super::behaviour::PodBehaviour;
+use super::event;
+use super::pod::{
+    Habits, NodeFacts, Obligation, PodEffect, PodInput, PodLife, PodShape, Resize, Shapes, Stage, StatusOf,
+    Transitions, Usage, admit, patch,
+};
+use super::seen::{SeenNode, SeenPod};
+use super::timers::Timers;
 use crate::k8s::{PatchType, Request};
-use crate::model::{ActionKind, Json, ObjectEvent, ObjectKey, POD, PodView, Text, TraceTime, Verb};
+use crate::model::{ActionKind, Json, ObjectEvent, ObjectKey, POD, Text, TraceTime, Verb};
+
+#[cfg(test)]
+mod tests;
+
+/// Address of a node that does not say its own.
+const NO_ADDRESS: &str = "10.255.0.1";
+
+/// First and longest wait before a report is sent again that did not get through; a kubelet's status manager looks
+/// again every 10 s (`pkg/kubelet/status/status_manager.go`, v1.37.2, `syncPeriod`).
+const FIRST_RETRY: Duration = Duration::from_millis(200);
+const LAST_RETRY: Duration = Duration::from_secs(10);
 
 /// One moment on both time lines: the trace's, which decides, and the wall clock's, which objects show.
 #[derive(Debug, Clone, Copy)]
@@ -28,45 +44,114 @@ pub struct HollowRequest {
     pub key: ObjectKey,
     /// When it was due in trace time.
     pub due: TraceTime,
-    /// Set for the ends of pods, which a run's reel records; absent for mere status.
+    /// Set for the ends of pods, which a run's reel records; absent for mere status and for events.
     pub action: Option<ActionKind>,
+    /// What to get before, as a kubelet does; what it answers does not matter.
+    pub read: Option<Request>,
     /// What to send.
     pub request: Request,
+    /// The pod that waits for the answer; absent for events, which nobody waits for.
+    pub(super) uid: Option<Text>,
+}
+
+/// How a request went, as far as the fleet must know it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Accepted.
+    Done,
+    /// Refused for good: the pod is not there any more, or is another one.
+    Refused,
+    /// It did not get through: to be sent again.
+    Failed,
+}
+
+impl Outcome {
+    /// Of an HTTP status; none where there was no answer.
+    pub fn of(status: Option<u16>) -> Outcome {
+        match status {
+            Some(200..300) => Outcome::Done,
+            Some(401 | 403 | 408 | 429 | 500..) | None => Outcome::Failed,
+            Some(_) => Outcome::Refused,
+        }
+    }
+}
+
+/// What a pod waits for from the API.
+#[derive(Debug, Default)]
+struct Outbox {
+    /// Its status has changed: since when that is due, and whether it is the pod's end.
+    report: Option<(TraceTime, bool)>,
+    /// It is to be removed, since then.
+    remove: Option<TraceTime>,
+    /// What is on its way.
+    flight: Option<Flight>,
+    /// It stands in line.
+    queued: bool,
+    failures: u32,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Flight {
+    Report(TraceTime, bool),
+    Remove(TraceTime),
+}
+
+impl Outbox {
+    fn due(&self) -> Option<TraceTime> {
+        self.report.map(|(due, _)| due).or(self.remove)
+    }
 }
 
 #[derive(Debug)]
 struct Hosted {
-    object: Json,
-    state: PodState,
+    key: ObjectKey,
+    node: Text,
+    /// As allocated; what a resize asks for beyond it stands in `wanted`.
+    shape: Arc<PodShape>,
+    wanted: Option<Arc<PodShape>>,
+    resize: Resize,
+    life: PodLife,
     behaviour: PodBehaviour,
-    address: Ipv4Addr,
+    addresses: PodAddresses,
+    transitions: Transitions,
+    generation: i64,
+    outbox: Outbox,
 }
 
 #[derive(Debug, Default)]
 struct HollowNode {
-    host_ip: String,
-    pod_cidr: Option<String>,
+    facts: NodeFacts,
+    host: Text,
+    ranges: Vec<Range>,
+    usage: Usage,
+    pods: HashSet<Text>,
+    /// It has stopped: nothing is done for its pods until it is back.
+    is_silent: bool,
 }
 
-/// An obligation by when it is due. At one instant admissions go first and pods go by name, so that the order does
-/// not depend on the order in which bindings were seen.
+/// An obligation to a pod. At one instant admissions go first and pods go by name, so that the order does not depend
+/// on the order in which bindings were seen.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Timer {
-    at: TraceTime,
     obligation: Obligation,
     key: ObjectKey,
     uid: Text,
 }
 
-type BehaviourOf = Arc<dyn Fn(PodView<'_>) -> PodBehaviour + Send + Sync>;
+type BehaviourOf = Arc<dyn Fn(&SeenPod) -> PodBehaviour + Send + Sync>;
 
-/// All hollow nodes of a process and the pods on them. Pure: events and instants in, requests out.
+/// All hollow nodes of a process and the pods on them. Pure: objects and instants in, requests out.
 pub struct Fleet {
     behaviour_of: BehaviourOf,
-    nodes: HashMap<String, HollowNode>,
+    habits: Habits,
+    nodes: HashMap<Text, HollowNode>,
     pods: HashMap<Text, Hosted>,
+    shapes: Shapes,
     addresses: Addresses,
-    timers: BinaryHeap<Reverse<Timer>>,
+    timers: Timers<Timer>,
+    /// Pods with something to send, in the order in which it came up.
+    ready: VecDeque<(TraceTime, Text)>,
+    events: VecDeque<HollowRequest>,
 }
 
 impl std::fmt::Debug for Fleet {
@@ -80,225 +165,432 @@ impl std::fmt::Debug for Fleet {
 
 impl Fleet {
     /// An empty fleet; `behaviour_of` says how each pod starts, runs and ends.
-    pub fn new(behaviour_of: impl Fn(PodView<'_>) -> PodBehaviour + Send + Sync + 'static) -> Fleet {
+    pub fn new(behaviour_of: impl Fn(&SeenPod) -> PodBehaviour + Send + Sync + 'static) -> Fleet {
         Fleet {
             behaviour_of: Arc::new(behaviour_of),
+            habits: Habits { reports_admission: true, ..Habits::default() },
             nodes: HashMap::new(),
             pods: HashMap::new(),
+            shapes: Shapes::default(),
             addresses: Addresses::default(),
-            timers: BinaryHeap::new(),
+            timers: Timers::default(),
+            ready: VecDeque::new(),
+            events: VecDeque::new(),
         }
+    }
+
+    /// The same with these habits.
+    #[must_use]
+    pub fn with_habits(self, habits: Habits) -> Fleet {
+        Fleet { habits, ..self }
+    }
+
+    /// The same for part `index` of `count` processes: pods of different parts never share an address.
+    #[must_use]
+    pub fn with_shard(self, index: u32, count: u32) -> Fleet {
+        Fleet { addresses: Addresses::with_shared(Range::shared(index, count)), ..self }
     }
 
     /// Takes a node under care: from now on the pods bound to it run.
     pub fn add_node(&mut self, node: &Json) {
-        let addresses = node["status"]["addresses"].items();
-        let internal = addresses.iter().find(|a| a["type"] == "InternalIP");
-        let host_ip = internal.and_then(|a| a["address"].as_str()).unwrap_or("10.255.0.1").to_owned();
-        let pod_cidr = node["spec"]["podCIDR"].as_str().map(str::to_owned);
-        let name = node["metadata"]["name"].as_str().unwrap_or_default().to_owned();
-        self.nodes.insert(name, HollowNode { host_ip, pod_cidr });
+        if let Ok(node) = SeenNode::deserialize(node) {
+            self.see_node(&node);
+        }
+    }
+
+    /// Takes note of what a node under care looks like now.
+    pub fn see_node(&mut self, seen: &SeenNode) {
+        let node = self.nodes.entry(seen.name().clone()).or_default();
+        node.facts = NodeFacts::of(seen);
+        node.host = seen.internal_ip().cloned().unwrap_or_else(|| NO_ADDRESS.into());
+        node.ranges = seen.pod_cidrs().iter().filter_map(|cidr| Range::parse(cidr)).collect();
     }
 
     /// Lets a node go: nothing more is done for its pods.
     pub fn remove_node(&mut self, name: &str) {
-        self.nodes.remove(name);
-        self.pods.retain(|_, hosted| PodView(&hosted.object).node_name() != Some(name));
+        let Some(node) = self.nodes.remove(name) else { return };
+        for uid in node.pods {
+            if let Some(hosted) = self.pods.remove(&uid) {
+                self.addresses.give_back(hosted.addresses);
+            }
+        }
+    }
+
+    /// A node stops, or is back and does what it owes.
+    pub fn silence(&mut self, name: &str, is_silent: bool) {
+        let Some(node) = self.nodes.get_mut(name) else { return };
+        node.is_silent = is_silent;
+        if !is_silent {
+            for uid in node.pods.iter().cloned().collect::<Vec<_>>() {
+                self.enqueue(&uid);
+            }
+        }
     }
 
     /// Takes note of a pod event. What follows from it is armed and comes out of [`Fleet::fire_next`].
     pub fn observe(&mut self, event: &ObjectEvent, now: TraceTime) {
-        let pod = PodView(&event.object);
         if event.verb == Verb::Deleted {
-            if let Some(hosted) = self.pods.remove(&event.uid) {
-                self.addresses.give_back(hosted.address);
-            }
-        } else if pod.node_name().is_some_and(|name| self.nodes.contains_key(name)) {
-            self.follow(event, now);
+            self.forget(&event.uid);
+        } else if let Ok(pod) = SeenPod::deserialize(&event.object) {
+            self.see(&pod, now);
         }
     }
 
-    fn follow(&mut self, event: &ObjectEvent, now: TraceTime) {
-        let pod = PodView(&event.object);
-        if let Some(hosted) = self.pods.get_mut(&event.uid) {
-            hosted.object = event.object.clone();
+    /// Takes note of what a pod looks like now.
+    pub fn see(&mut self, pod: &SeenPod, now: TraceTime) {
+        if !self.nodes.contains_key(&pod.spec.node_name) {
+            return;
+        }
+        if self.pods.contains_key(&pod.metadata.uid) {
+            self.follow(pod, now);
         } else {
-            self.admit(event, now);
+            self.take_in(pod, now);
         }
-        let asked = |hosted: &Hosted| matches!(hosted.state, PodState::Terminating | PodState::Removed);
-        if pod.is_deleting() && !self.pods.get(&event.uid).is_none_or(asked) {
-            let grace = Duration::from_secs(pod.deletion_grace_seconds().unwrap_or(30));
-            self.step(&event.uid, PodInput::DeletionAsked(grace), now);
+        let uid = &pod.metadata.uid;
+        if pod.is_deleting() && !pod.is_mirror() {
+            let grace = Duration::from_secs(pod.metadata.deletion_grace_period_seconds.unwrap_or(30));
+            self.step(uid, PodInput::DeletionAsked(grace), now);
         }
+    }
+
+    /// A pod is gone from the API.
+    pub fn forget(&mut self, uid: &str) {
+        let Some(hosted) = self.pods.remove(uid) else { return };
+        self.addresses.give_back(hosted.addresses);
+        if let Some(node) = self.nodes.get_mut(&hosted.node) {
+            node.pods.remove(uid);
+            if hosted.life.is_active() {
+                node.usage.remove(&hosted.shape.placement);
+            }
+        }
+    }
+
+    /// Forgets the pods that a complete list did not hold.
+    pub fn keep_only(&mut self, listed: &HashSet<Text>) {
+        let gone: Vec<Text> = self.pods.keys().filter(|uid| !listed.contains(*uid)).cloned().collect();
+        for uid in gone {
+            self.forget(&uid);
+        }
+    }
+
+    fn follow(&mut self, pod: &SeenPod, now: TraceTime) {
+        let uid = &pod.metadata.uid;
+        let shape = self.shapes.of(pod);
+        let Some(hosted) = self.pods.get_mut(uid) else { return };
+        hosted.generation = pod.metadata.generation;
+        let gates = shape.open_gates(pod);
+        let ended_elsewhere = pod.phase().is_terminal() && hosted.life.is_active();
+        if ended_elsewhere {
+            // Pod garbage collection, or whoever else may write a status.
+            hosted.life.phase = pod.phase();
+            if !matches!(hosted.life.stage, Stage::Terminating(_) | Stage::Removed) {
+                hosted.life.stage = Stage::Ended;
+            }
+            let (node, shape) = (hosted.node.clone(), hosted.shape.clone());
+            if let Some(node) = self.nodes.get_mut(&node) {
+                node.usage.remove(&shape.placement);
+            }
+        } else if hosted.life.is_active() && shape.is_resized(hosted.wanted.as_ref().unwrap_or(&hosted.shape))
+        {
+            self.resize(uid, shape, now);
+        }
+        self.step(uid, PodInput::Gates(gates), now);
     }
 
     /// Takes in a pod that was bound to one of our nodes.
-    fn admit(&mut self, event: &ObjectEvent, now: TraceTime) {
-        let pod = PodView(&event.object);
-        let node = pod.node_name().and_then(|name| self.nodes.get(name));
-        let address = self.addresses.take(node.and_then(|node| node.pod_cidr.as_deref()));
-        let hosted = Hosted {
-            object: event.object.clone(),
-            state: if pod.phase().is_terminal() { PodState::Ended } else { PodState::Starting },
-            behaviour: (self.behaviour_of)(pod),
-            address,
+    fn take_in(&mut self, pod: &SeenPod, now: TraceTime) {
+        let shape = self.shapes.of(pod);
+        let Some(node) = self.nodes.get_mut(&pod.spec.node_name) else { return };
+        let mut life = PodLife::new();
+        let resumed = pod.phase() != crate::model::Phase::Pending;
+        let mut addresses = PodAddresses::default();
+        if resumed {
+            addresses = resumed_addresses(pod);
+            self.addresses.keep(addresses);
+            let restarts: Vec<u32> = pod.status.container_statuses.iter().map(|c| c.restart_count).collect();
+            life.resume(&shape, start_second(pod), &restarts);
+        } else if !shape.host_network {
+            addresses = self.addresses.take(&node.ranges);
+        }
+        let input = match admit(&shape.placement, &node.facts, &node.usage) {
+            _ if resumed => PodInput::Resumed(pod.phase()),
+            Err(rejection) if self.habits.admits && !pod.is_deleting() => PodInput::Rejected(rejection),
+            _ => PodInput::Bound,
         };
-        self.pods.insert(event.uid.clone(), hosted);
-        self.step(&event.uid, PodInput::Bound, now);
+        if !pod.phase().is_terminal() {
+            node.usage.add(&shape.placement);
+        }
+        let uid = pod.metadata.uid.clone();
+        node.pods.insert(uid.clone());
+        let hosted = Hosted {
+            key: ObjectKey {
+                kind: "Pod".into(),
+                namespace: Some(pod.metadata.namespace.clone()),
+                name: pod.metadata.name.clone(),
+            },
+            node: pod.spec.node_name.clone(),
+            behaviour: (self.behaviour_of)(pod),
+            shape,
+            wanted: None,
+            resize: Resize::None,
+            life,
+            addresses,
+            transitions: Transitions::default(),
+            generation: pod.metadata.generation,
+            outbox: Outbox::default(),
+        };
+        self.pods.insert(uid.clone(), hosted);
+        self.step(&uid, input, now);
+    }
+
+    /// Gives a running pod the resources that its spec asks for now, if the node has them (KEP-1287).
+    fn resize(&mut self, uid: &Text, wanted: Arc<PodShape>, now: TraceTime) {
+        let Some(hosted) = self.pods.get_mut(uid) else { return };
+        let Some(node) = self.nodes.get_mut(&hosted.node) else { return };
+        node.usage.remove(&hosted.shape.placement);
+        match (admit(&wanted.placement, &node.facts, &node.usage), hosted.wanted.take()) {
+            (Ok(()), pending) => {
+                hosted.shape = wanted;
+                hosted.resize = if pending.is_some() { Resize::Done } else { Resize::None };
+            }
+            (Err(why), _) => {
+                let ever = admit(&wanted.placement, &node.facts, &Usage::default()).is_ok();
+                hosted.resize =
+                    if ever { Resize::Deferred(why.message) } else { Resize::Infeasible(why.message) };
+                hosted.wanted = Some(wanted);
+            }
+        }
+        node.usage.add(&hosted.shape.placement);
+        hosted.outbox.report.get_or_insert((now, false));
+        self.enqueue(uid);
+    }
+
+    /// Whether anything is owed: armed, waiting to be sent, or sent without an answer.
+    pub fn owes(&self) -> bool {
+        self.next_due().is_some() || self.pods.values().any(|pod| pod.outbox.flight.is_some())
     }
 
     /// When the next obligation is due.
     pub fn next_due(&self) -> Option<TraceTime> {
-        self.timers.peek().map(|Reverse(timer)| timer.at)
+        let waiting = self.ready.front().map(|(due, _)| *due);
+        let event = self.events.front().map(|event| event.due);
+        waiting.into_iter().chain(event).chain(self.timers.next_due()).min()
     }
 
     /// Meets the next obligations that are due at or before `now`, up to the first that needs a request.
     pub fn fire_next(&mut self, now: Instants) -> Option<HollowRequest> {
         loop {
-            self.next_due().filter(|due| *due <= now.trace)?;
-            let Reverse(Timer { at: due, obligation, uid, .. }) = self.timers.pop()?;
-            // From the due time, not from now: a late driver must not stretch the pod's run time.
-            let effect = self.step(&uid, PodInput::Due(obligation), due);
-            let request = effect.and_then(|effect| self.request(&uid, &effect, due, now.wall));
-            if request.is_some() {
-                return request;
+            if let Some(event) = self.events.pop_front() {
+                return Some(event);
             }
+            while let Some((_, uid)) = self.ready.pop_front() {
+                if let Some(request) = self.request(&uid, now.wall) {
+                    return Some(request);
+                }
+            }
+            let (due, Timer { obligation, uid, .. }) = self.timers.pop_due(now.trace)?;
+            if obligation == Obligation::Retry {
+                self.enqueue(&uid);
+                continue;
+            }
+            // From the due time, not from now: a late driver must not stretch the pod's run time.
+            let wall = now.wall.timestamp();
+            self.step_at(&uid, PodInput::Due(obligation, wall), due, Some(now.wall));
         }
     }
 
-    fn step(&mut self, uid: &Text, input: PodInput, now: TraceTime) -> Option<PodEffect> {
-        let hosted = self.pods.get_mut(uid)?;
-        let (state, effects) = hosted.state.step(input, now, &hosted.behaviour);
-        hosted.state = state;
-        let key = ObjectKey::of(&hosted.object)?;
-        let mut outward = None;
-        for effect in effects {
+    /// Takes note of how a request went.
+    pub fn answered(&mut self, request: &HollowRequest, outcome: Outcome, now: TraceTime) {
+        let Some(hosted) = request.uid.as_ref().and_then(|uid| self.pods.get_mut(uid)) else { return };
+        let outbox = &mut hosted.outbox;
+        let (Some(flight), Some(uid)) = (outbox.flight.take(), &request.uid) else { return };
+        if outcome == Outcome::Failed {
+            match flight {
+                Flight::Report(due, ends) => {
+                    let again = outbox.report.map_or((due, ends), |(_, later)| (due, ends || later));
+                    outbox.report = Some(again);
+                }
+                Flight::Remove(due) => outbox.remove = Some(due),
+            }
+            let wait = FIRST_RETRY.saturating_mul(1 << outbox.failures.min(10)).min(LAST_RETRY);
+            // Between half of it and all, by name: pods that failed together do not come back together.
+            let wait = wait.mul_f64(0.5 + super::chance::chance(uid, "retry") / 2.0);
+            outbox.failures += 1;
+            let timer = Timer { obligation: Obligation::Retry, key: hosted.key.clone(), uid: uid.clone() };
+            self.timers.arm(now + wait, timer);
+            return;
+        }
+        outbox.failures = 0;
+        if hosted.resize == Resize::Done {
+            hosted.resize = Resize::None;
+        }
+        self.enqueue(uid);
+    }
+
+    fn step(&mut self, uid: &Text, input: PodInput, now: TraceTime) {
+        self.step_at(uid, input, now, None);
+    }
+
+    fn step_at(&mut self, uid: &Text, input: PodInput, now: TraceTime, wall: Option<DateTime<Utc>>) {
+        let Some(hosted) = self.pods.get_mut(uid) else { return };
+        let Some(node) = self.nodes.get_mut(&hosted.node) else { return };
+        let was_active = hosted.life.is_active();
+        let (behaviour, shape) = (&hosted.behaviour, &hosted.shape);
+        for effect in hosted.life.step(input, now, behaviour, shape, self.habits) {
             match effect {
                 PodEffect::Arm(obligation, at) => {
-                    let timer = Timer { at, obligation, key: key.clone(), uid: uid.clone() };
-                    self.timers.push(Reverse(timer));
+                    let timer = Timer { obligation, key: hosted.key.clone(), uid: uid.clone() };
+                    self.timers.arm(at, timer);
                 }
-                other => outward = Some(other),
+                PodEffect::Report => {
+                    hosted.outbox.report.get_or_insert((now, false));
+                }
+                PodEffect::ReportEnd => hosted.outbox.report = Some((now, true)),
+                PodEffect::Remove => hosted.outbox.remove = Some(now),
+                PodEffect::Tell(told, container) => {
+                    let about = event::About {
+                        key: &hosted.key,
+                        uid,
+                        node: &hosted.node,
+                        container: &shape.containers[usize::from(container)],
+                    };
+                    let request = event::post(&about, told, now, wall);
+                    let event = HollowRequest {
+                        key: hosted.key.clone(),
+                        due: now,
+                        action: None,
+                        read: None,
+                        request,
+                        uid: None,
+                    };
+                    self.events.push_back(event);
+                }
             }
         }
-        outward
+        let freed = was_active && !hosted.life.is_active();
+        if freed {
+            node.usage.remove(&hosted.shape.placement);
+        }
+        self.enqueue(uid);
     }
 
-    fn request(
-        &self,
-        uid: &Text,
-        effect: &PodEffect,
-        due: TraceTime,
-        wall: DateTime<Utc>,
-    ) -> Option<HollowRequest> {
-        let hosted = self.pods.get(uid)?;
-        let pod = PodView(&hosted.object);
-        let key = ObjectKey::of(&hosted.object)?;
-        let host = &self.nodes.get(pod.node_name()?)?.host_ip;
-        let status = |patch: &serde_json::Value| {
-            Request::patch(&POD, &key, Some("status"), PatchType::Strategic, patch)
-        };
-        let (action, request) = match effect {
-            PodEffect::ReportAdmitted => (None, status(&admitted(pod, host, wall))),
-            PodEffect::ReportRunning => {
-                (None, status(&running(pod, Places { pod: hosted.address, host }, wall)))
-            }
-            PodEffect::ReportEnded(end) => (Some(ActionKind::FinishPod), status(&ended(pod, end, wall))),
-            PodEffect::Remove => {
-                (Some(ActionKind::TerminatePod), Request::delete(&POD, &key, Some(0), Some(uid)))
-            }
-            PodEffect::Arm(..) => return None,
-        };
-        Some(HollowRequest { key, due, action, request })
+    /// Puts a pod in line that has something to send and nothing on its way.
+    fn enqueue(&mut self, uid: &Text) {
+        let Some(hosted) = self.pods.get_mut(uid) else { return };
+        let silent = self.nodes.get(&hosted.node).is_none_or(|node| node.is_silent);
+        let outbox = &mut hosted.outbox;
+        if let Some(due) = outbox.due()
+            && !silent
+            && !outbox.queued
+            && outbox.flight.is_none()
+        {
+            outbox.queued = true;
+            self.ready.push_back((due, uid.clone()));
+        }
+    }
+
+    fn request(&mut self, uid: &Text, wall: DateTime<Utc>) -> Option<HollowRequest> {
+        let hosted = self.pods.get_mut(uid)?;
+        let node = self.nodes.get(&hosted.node)?;
+        hosted.outbox.queued = false;
+        if node.is_silent || hosted.outbox.flight.is_some() {
+            return None;
+        }
+        let key = hosted.key.clone();
+        if let Some((due, ends)) = hosted.outbox.report.take() {
+            hosted.outbox.flight = Some(Flight::Report(due, ends));
+            let status = StatusOf {
+                uid,
+                generation: hosted.generation,
+                life: &hosted.life,
+                shape: &hosted.shape,
+                addresses: hosted.addresses,
+                host: &node.host,
+                resize: &hosted.resize,
+            };
+            let body = patch(&status, &mut hosted.transitions, wall.timestamp());
+            let namespace = key.namespace.as_deref();
+            let path = format!("{}/{}/status", POD.path_in(namespace), key.name);
+            return Some(HollowRequest {
+                due,
+                action: ends.then_some(ActionKind::FinishPod),
+                read: self.habits.reads_first.then(|| Request::get_object(&POD, &key)),
+                request: Request::patch_with(path, PatchType::Strategic, body),
+                uid: Some(uid.clone()),
+                key,
+            });
+        }
+        let due = hosted.outbox.remove.take()?;
+        hosted.outbox.flight = Some(Flight::Remove(due));
+        Some(HollowRequest {
+            due,
+            action: Some(ActionKind::TerminatePod),
+            read: None,
+            request: Request::delete(&POD, &key, Some(0), Some(uid)),
+            uid: Some(uid.clone()),
+            key,
+        })
+    }
+
+    /// The nodes under care.
+    pub fn node_names(&self) -> impl Iterator<Item = &str> {
+        self.nodes.keys().map(Text::as_str)
+    }
+
+    /// How many pods they have.
+    pub fn pod_count(&self) -> usize {
+        self.pods.len()
+    }
+
+    /// How many requests wait to be sent.
+    pub fn queued(&self) -> usize {
+        self.ready.len() + self.events.len()
+    }
+
+    /// The address of a node.
+    pub fn node_address(&self, name: &str) -> Option<&str> {
+        self.nodes.get(name).map(|node| node.host.as_str())
+    }
+
+    /// The pods of a node as objects, as far as they are remembered: names, requests, phase; `None` for a node that is
+    /// not under care.
+    pub fn pods_on(&self, node: &str) -> Option<Vec<Json>> {
+        let pods = self.nodes.get(node)?.pods.iter();
+        Some(pods.filter_map(|uid| Some(remembered(uid, self.pods.get(uid)?))).collect())
+    }
+
+    /// One pod by its name.
+    pub fn pod(&self, namespace: &str, name: &str) -> Option<Json> {
+        let named = |pod: &Hosted| pod.key.name == name && pod.key.namespace.as_deref() == Some(namespace);
+        self.pods.iter().find(|(_, pod)| named(pod)).map(|(uid, pod)| remembered(uid, pod))
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::hollow::pod::RunEnd;
-    use crate::model::Phase;
-    use serde_json::json;
+fn remembered(uid: &Text, pod: &Hosted) -> Json {
+    let container = |c: &super::pod::ContainerShape| {
+        serde_json::json!({"name": c.name, "image": c.image,
+            "resources": {"requests": c.resources.requests, "limits": c.resources.limits}})
+    };
+    let (inits, main) = pod.shape.containers.split_at(pod.shape.inits);
+    serde_json::json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": pod.key.name, "namespace": pod.key.namespace, "uid": uid},
+        "spec": {"nodeName": pod.node, "containers": main.iter().map(container).collect::<Vec<_>>(),
+                 "initContainers": inits.iter().map(container).collect::<Vec<_>>()},
+        "status": {"phase": format!("{:?}", pod.life.phase)},
+    })
+    .into()
+}
 
-    fn fleet() -> Fleet {
-        let mut fleet = Fleet::new(|_| PodBehaviour {
-            start_latency: Duration::from_millis(100),
-            run: Some(RunEnd { after: Duration::from_secs(1), phase: Phase::Succeeded, containers: vec![] }),
-            termination: Duration::from_secs(3),
-        });
-        fleet.add_node(&json!({"metadata": {"name": "n1"}, "spec": {"podCIDR": "10.9.0.0/24"}}).into());
-        fleet
+fn resumed_addresses(pod: &SeenPod) -> PodAddresses {
+    if pod.spec.host_network {
+        return PodAddresses::default();
     }
+    let mut ips = pod.status.pod_ips.iter().map(|ip| ip.ip.parse().ok());
+    PodAddresses { first: ips.next().flatten(), second: ips.next().flatten() }
+}
 
-    fn pod(node: &str, deleting: bool) -> ObjectEvent {
-        let mut object = json!({"apiVersion": "v1", "kind": "Pod", "spec": {"nodeName": node, "containers": []},
-            "metadata": {"name": "p", "namespace": "a", "uid": "u"}});
-        if deleting {
-            object["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z".into();
-            object["metadata"]["deletionGracePeriodSeconds"] = 1.into();
-        }
-        ObjectEvent::new(TraceTime::ZERO, Verb::Modified, object).unwrap()
-    }
-
-    fn at(millis: u64) -> Instants {
-        Instants { trace: TraceTime::from_millis(millis), wall: DateTime::UNIX_EPOCH }
-    }
-
-    /// All that is due until then, as descriptions.
-    fn fire(fleet: &mut Fleet, millis: u64) -> Vec<String> {
-        std::iter::from_fn(|| fleet.fire_next(at(millis)))
-            .map(|r| format!("{} {:?}", r.request.describe(), r.action))
-            .collect()
-    }
-
-    #[test]
-    fn a_bound_pod_runs_and_ends_at_its_times() {
-        let mut fleet = fleet();
-        fleet.observe(&pod("n1", false), TraceTime::ZERO);
-        let status = "PATCH /api/v1/namespaces/a/pods/p/status None";
-        assert_eq!(fire(&mut fleet, 99), [status], "admitted at once");
-        assert_eq!(fire(&mut fleet, 100), [status], "running after its latency");
-        // The driver comes late: the run time still counts from 100 ms.
-        assert_eq!(fleet.next_due(), Some(TraceTime::from_millis(1_100)));
-        assert_eq!(fire(&mut fleet, 5_000), ["PATCH /api/v1/namespaces/a/pods/p/status Some(FinishPod)"]);
-    }
-
-    #[test]
-    fn pods_of_one_instant_go_by_name_whatever_order_they_came_in() {
-        let order = |names: [&str; 2]| {
-            let mut fleet = fleet();
-            for name in names {
-                let mut event = pod("n1", false);
-                let mut object = event.object.to_value();
-                object["metadata"]["name"] = name.into();
-                object["metadata"]["uid"] = format!("u-{name}").into();
-                event = ObjectEvent::new(event.at, event.verb, object).unwrap();
-                fleet.observe(&event, TraceTime::ZERO);
-            }
-            fire(&mut fleet, 0)
-        };
-        assert_eq!(order(["a", "b"]), order(["b", "a"]));
-        assert!(order(["b", "a"])[0].contains("/pods/a/"));
-    }
-
-    #[test]
-    fn a_deletion_is_met_once_after_the_grace_period() {
-        let mut fleet = fleet();
-        fleet.observe(&pod("n1", false), TraceTime::ZERO);
-        fleet.observe(&pod("n1", true), TraceTime::from_millis(50));
-        fleet.observe(&pod("n1", true), TraceTime::from_millis(60));
-        let fired = fire(&mut fleet, 10_000);
-        assert_eq!(fired.last().unwrap(), "DELETE /api/v1/namespaces/a/pods/p Some(TerminatePod)");
-        assert_eq!(fired.iter().filter(|f| f.starts_with("DELETE")).count(), 1);
-    }
-
-    #[test]
-    fn pods_on_other_nodes_are_not_ours() {
-        let mut fleet = fleet();
-        fleet.observe(&pod("real-node", false), TraceTime::ZERO);
-        assert_eq!(fleet.next_due(), None);
-        fleet.observe(&pod("n1", false), TraceTime::ZERO);
-        fleet.remove_node("n1");
-        assert_eq!(fire(&mut fleet, 10_000), [""; 0]);
-    }
+fn start_second(pod: &SeenPod) -> i64 {
+    let time = pod.status.start_time.as_deref().and_then(|text| DateTime::parse_from_rfc3339(text).ok());
+    time.map_or(0, |time| time.timestamp())
 }

@@ -5,16 +5,24 @@
 //! wall clock, whatever the speed of the trace.
 
 mod address;
+mod behaviour;
+mod chance;
+mod distribution;
 mod driver;
 pub mod endpoint;
+mod event;
 mod fleet;
 mod lease;
 mod node;
 mod pod;
-mod status;
+mod seen;
+mod timers;
 
+pub use behaviour::{ContainerRun, PodBehaviour, RunEnd, annotated_behaviour};
+pub use distribution::Distribution;
 pub use driver::{Driver, Report, TraceNow};
-pub use fleet::{Fleet, HollowRequest, Instants};
+pub use fleet::{Fleet, HollowRequest, Instants, Outcome};
 pub use lease::Leases;
 pub use node::{NodeShape, registration};
-pub use pod::{Obligation, PodBehaviour, PodEffect, PodInput, PodState, RunEnd, annotated_behaviour};
+pub use pod::Habits;
+pub use seen::{SeenNode, SeenPod};

@@ -1,9 +1,8 @@
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Map, Value, json};
 
-use super::status::stamp;
 use crate::model::{Json, NodeView, ReadyStatus};
 
 /// A hollow node made up from numbers, for fleets without a trace.
@@ -67,7 +66,7 @@ fn conditions(node: NodeView<'_>, now: DateTime<Utc>) -> Vec<Value> {
         (true, ReadyStatus::False) => ("False", "KubeletNotReady"),
         (true, ReadyStatus::Unknown) => ("Unknown", "NodeStatusUnknown"),
     };
-    let time = stamp(now);
+    let time = now.to_rfc3339_opts(SecondsFormat::Secs, true);
     let condition = |kind: &str, status: &str, reason: &str| json!({"type": kind, "status": status, "reason": reason, "lastHeartbeatTime": time, "lastTransitionTime": time});
     vec![
         condition("MemoryPressure", "False", "KubeletHasSufficientMemory"),

@@ -39,6 +39,11 @@ impl Request {
         Request { method: http::Method::PUT, path, content: "application/json", body: bytes(object) }
     }
 
+    /// GET of one object.
+    pub fn get_object(kind: &Kind, key: &ObjectKey) -> Request {
+        Request::get(object_path(kind, key))
+    }
+
     /// Creates an object of a kind.
     pub fn create(kind: &Kind, object: &Json) -> Request {
         Request::post(kind.path_in(object["metadata"]["namespace"].as_str()), object)
@@ -52,15 +57,20 @@ impl Request {
         patch_type: PatchType,
         patch: &impl Serialize,
     ) -> Request {
-        let content = match patch_type {
-            PatchType::Merge => "application/merge-patch+json",
-            PatchType::Strategic => "application/strategic-merge-patch+json",
-        };
         let mut path = object_path(kind, key);
         if let Some(subresource) = subresource {
             path = format!("{path}/{subresource}");
         }
-        Request { method: http::Method::PATCH, path, content, body: bytes(patch) }
+        Request::patch_with(path, patch_type, bytes(patch))
+    }
+
+    /// Patches what is at a path, with a body that is rendered already.
+    pub fn patch_with(path: String, patch_type: PatchType, body: Vec<u8>) -> Request {
+        let content = match patch_type {
+            PatchType::Merge => "application/merge-patch+json",
+            PatchType::Strategic => "application/strategic-merge-patch+json",
+        };
+        Request { method: http::Method::PATCH, path, content, body }
     }
 
     /// Deletes an object; with a UID only that one, so that a successor of the same name is safe.

@@ -15,7 +15,7 @@ use super::eviction::{Eviction, Evictions, readiness_taint};
 use super::plan::{Action, TimedAction};
 use super::scheduler::{Baseline, Restless, SchedulerProbe, Slack};
 use super::world::WorldState;
-use crate::hollow::Instants;
+use crate::hollow::{Instants, Outcome};
 use crate::k8s::{Answer, PatchType, Reply, Request};
 use crate::model::{ActionKind, NodeView, POD, TraceTime};
 use crate::pace::{ManualClock, Stop};
@@ -247,6 +247,10 @@ impl Lockstep {
         let Some(answer) = engine.submitter.call(&request.key, request.request.clone()).await else {
             return false;
         };
+        let outcome = answer.result.as_ref().map_or_else(|e| Outcome::of(e.status()), |_| Outcome::Done);
+        // One try, as for every action of a step: what failed is in the reel.
+        let outcome = if outcome == Outcome::Failed { Outcome::Refused } else { outcome };
+        engine.fleet().answered(&request, outcome, at);
         engine.report_hollow(&request, due, &answer);
         let rv = answer.result.as_ref().ok().and_then(Reply::resource_version);
         if request.action == Some(ActionKind::TerminatePod) {

@@ -12,9 +12,9 @@ use super::plan::{Action, Plan, Submission};
 use super::scheduler::{Baseline, SchedulerProbe};
 use super::target::refuse_used;
 use super::world::{DEFAULT_SCHEDULER, PodNow, World, WorldState};
-use crate::hollow::{Driver, Fleet, Leases, TraceNow};
+use crate::hollow::{Driver, Fleet, Leases, SeenPod, TraceNow};
 use crate::k8s::{ConnectOptions, K8sError, Submitter, Target};
-use crate::model::{ObjectEvent, PhaseMark, PodView, Record, RunPhase, TraceTime};
+use crate::model::{ObjectEvent, PhaseMark, Record, RunPhase, TraceTime};
 use crate::pace::{Clock, ManualClock, Stop, SystemClock};
 use crate::record::{RecordError, RecordOptions, Recorder, Redaction, Tap, default_kinds};
 use crate::trace::{ClusterInfo, Header, ReelThread, RunInfo, Sink, Summary, TraceError, WriteOptions};
@@ -226,7 +226,7 @@ impl Stage {
         mode: Mode,
     ) -> Result<Stage, ReplayError> {
         let behaviours = plan.behaviours.clone();
-        let behaviour = move |pod: PodView<'_>| behaviours.get(pod.id()).cloned().unwrap_or_default();
+        let behaviour = move |pod: &SeenPod| behaviours.get(pod.id()).cloned().unwrap_or_default();
         let fleet = Arc::new(Mutex::new(Fleet::new(behaviour)));
         let (virtual_time, open_time) = (Arc::new(ManualClock::default()), OpenTime::default());
         virtual_time.advance_to(plan.origin);
@@ -384,7 +384,7 @@ impl Stage {
         let rest = self.open_time.due(end).since(self.engine.clock.now());
         let settled = |w: &WorldState| {
             // In this order: what is no longer owed has been submitted by then.
-            let owed = self.engine.fleet().next_due().is_some();
+            let owed = self.engine.fleet().owes();
             let on_its_way = |p: &PodNow| p.deleting || !(p.has_started() || (p.node.is_none() && p.marked));
             stop.is_stopped() || !(owed || !self.engine.is_caught_up(w) || w.pods.values().any(on_its_way))
         };

@@ -40,9 +40,8 @@ impl Drop for Stage {
 impl Stage {
     /// Starts what runs the nodes; there are none yet.
     pub fn set(client: &kube::Client, clock: Arc<dyn Clock>) -> Stage {
-        let fleet = Arc::new(Mutex::new(Fleet::new(|pod| PodBehaviour {
-            termination: STOPS_WITHIN,
-            ..annotated_behaviour(pod)
+        let fleet = Arc::new(Mutex::new(Fleet::new(|pod| {
+            annotated_behaviour(pod, PodBehaviour { termination: STOPS_WITHIN, ..PodBehaviour::default() })
         })));
         let (now, stamp) = (clock.clone(), clock.clone());
         let stamp: Arc<dyn Fn() -> TraceTime + Send + Sync> = Arc::new(move || stamp.now());

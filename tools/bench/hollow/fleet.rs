@@ -138,7 +138,8 @@ fn kwok(program: &Path, folder: &Path) -> anyhow::Result<Command> {
             .collect::<std::io::Result<_>>()?;
         files.sort();
         for file in files {
-            let is_stage = file.extension().is_some_and(|e| e == "yaml") && !file.ends_with("kustomization.yaml");
+            let is_stage =
+                file.extension().is_some_and(|e| e == "yaml") && !file.ends_with("kustomization.yaml");
             if is_stage {
                 stages = stages + "---\n" + &std::fs::read_to_string(&file)? + "\n";
             }

@@ -111,7 +111,8 @@ impl Lab {
 
     /// Waits until so many nodes are ready; says how long it took.
     pub async fn until_ready(&self, nodes: usize, fleet: &mut Fleet) -> anyhow::Result<Duration> {
-        self.until(NODES, fleet, |items| items.iter().filter(|n| condition(n, "Ready")).count() == nodes).await
+        self.until(NODES, fleet, |items| items.iter().filter(|n| condition(n, "Ready")).count() == nodes)
+            .await
     }
 
     /// Waits until so many pods are Running.
@@ -146,7 +147,8 @@ impl Lab {
         let list = self.get(&format!("{LEASES}?resourceVersion=0")).await?;
         let now = chrono::Utc::now();
         let age = |lease: &Json| {
-            let renewed = lease["spec"]["renewTime"].as_str()?.parse::<chrono::DateTime<chrono::Utc>>().ok()?;
+            let renewed =
+                lease["spec"]["renewTime"].as_str()?.parse::<chrono::DateTime<chrono::Utc>>().ok()?;
             Some((now - renewed).as_seconds_f64())
         };
         Ok(list["items"].items().iter().filter_map(age).collect())

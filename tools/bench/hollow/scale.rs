@@ -95,7 +95,8 @@ fn print(nodes: usize, pods: usize, window: u64, all: &[(Who, Measured)]) {
     row("CPU steady, cores", &|m| format!("{:.4}", m.cpu_steady));
     row("peak memory, MiB", &|m| format!("{:.1}", m.peak));
     row("resident memory at the end, MiB", &|m| format!("{:.1}", m.resident));
-    let age = |m: &Measured, q: f64| m.ages.get((m.ages.len() as f64 * q) as usize).or(m.ages.last()).copied();
+    let age =
+        |m: &Measured, q: f64| m.ages.get((m.ages.len() as f64 * q) as usize).or(m.ages.last()).copied();
     row("lease age p50, s", &|m| format!("{:.1}", age(m, 0.5).unwrap_or(f64::NAN)));
     row("lease age p99, s", &|m| format!("{:.1}", age(m, 0.99).unwrap_or(f64::NAN)));
     row("lease age max, s", &|m| format!("{:.1}", age(m, 1.0).unwrap_or(f64::NAN)));

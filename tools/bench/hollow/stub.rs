@@ -55,7 +55,11 @@ pub async fn measure(nodes: usize, window: u64) -> anyhow::Result<()> {
     let start = Instant::now();
     while seen.lock().last.len() < nodes {
         fleet.check()?;
-        ensure!(start.elapsed() < Duration::from_mins(5), "{} leases after five minutes", seen.lock().last.len());
+        ensure!(
+            start.elapsed() < Duration::from_mins(5),
+            "{} leases after five minutes",
+            seen.lock().last.len()
+        );
         sleep(Duration::from_millis(200)).await;
     }
     let registered = start.elapsed();
@@ -74,7 +78,9 @@ pub async fn measure(nodes: usize, window: u64) -> anyhow::Result<()> {
     gaps.sort_by(f64::total_cmp);
     let at = |q: f64| gaps.get((gaps.len() as f64 * q) as usize).or(gaps.last()).copied().unwrap_or(f64::NAN);
     let late = gaps.iter().filter(|gap| **gap > 12.0).count();
-    println!("| nodes | registered, s | requests/s | cores | RSS, MiB | KiB a node | lease p50, s | p99 | max | over 12 s |");
+    println!(
+        "| nodes | registered, s | requests/s | cores | RSS, MiB | KiB a node | lease p50, s | p99 | max | over 12 s |"
+    );
     println!("| --- |{}", " --- |".repeat(9));
     println!(
         "| {nodes} | {:.1} | {rate:.0} | {cpu:.3} | {:.1} | {:.2} | {:.2} | {:.2} | {:.2} | {late} of {} |",
@@ -125,7 +131,8 @@ async fn answer(request: Request<Incoming>, seen: Arc<Seen>) -> Result<Response<
     let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     let mut object: Value = serde_json::from_slice(&body).unwrap_or_else(|_| json!({}));
     let name = object["metadata"]["name"].as_str().map(str::to_owned);
-    let is_list = head.method == Method::GET && path.split('/').count() <= 6 && !path.starts_with("/api/v1/nodes/");
+    let is_list =
+        head.method == Method::GET && path.split('/').count() <= 6 && !path.starts_with("/api/v1/nodes/");
     if path == "/version" {
         object = json!({"gitVersion": "v1.37.2", "major": "1", "minor": "37"});
     } else if is_list {
