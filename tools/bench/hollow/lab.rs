@@ -6,10 +6,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::ensure;
+use chrono::{DateTime, Utc};
 use futures::StreamExt;
 use kubereel::cluster::{self, Cluster, ClusterSpec, Component, Dirs, Version};
 use kubereel::k8s::{ConnectOptions, Request, connect, send};
 use kubereel::model::Json;
+use kubereel::pace::{Clock, SystemClock};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
@@ -123,7 +125,7 @@ impl Lab {
 
     /// Waits until no pod is left.
     pub async fn until_gone(&self, fleet: &mut Fleet) -> anyhow::Result<Duration> {
-        self.until(PODS, fleet, |items| items.is_empty()).await
+        self.until(PODS, fleet, <[Json]>::is_empty).await
     }
 
     async fn until(
@@ -145,10 +147,9 @@ impl Lab {
     /// How old the renewals of all leases are now, seconds.
     pub async fn lease_ages(&self) -> anyhow::Result<Vec<f64>> {
         let list = self.get(&format!("{LEASES}?resourceVersion=0")).await?;
-        let now = chrono::Utc::now();
+        let now = now();
         let age = |lease: &Json| {
-            let renewed =
-                lease["spec"]["renewTime"].as_str()?.parse::<chrono::DateTime<chrono::Utc>>().ok()?;
+            let renewed = lease["spec"]["renewTime"].as_str()?.parse::<DateTime<Utc>>().ok()?;
             Some((now - renewed).as_seconds_f64())
         };
         Ok(list["items"].items().iter().filter_map(age).collect())
@@ -163,6 +164,11 @@ impl Lab {
         }
         Ok(())
     }
+}
+
+/// The wall clock.
+pub fn now() -> DateTime<Utc> {
+    DateTime::from_timestamp_nanos(SystemClock::start().wall_ns())
 }
 
 fn condition(object: &Json, kind: &str) -> bool {

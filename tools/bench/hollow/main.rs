@@ -10,6 +10,7 @@
 #![allow(clippy::print_stdout, missing_docs, reason = "a program for people")]
 
 #[path = "../../audit/requests.rs"]
+#[allow(dead_code, unused_imports, reason = "its tests run with the program `audit`")]
 mod requests;
 
 mod fleet;
