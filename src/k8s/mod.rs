@@ -24,3 +24,4 @@ pub use session::Session;
 pub use step::{Interruption, Step, WatchLimits};
 pub use submit::{Answer, Submitter};
 pub use watch::Watcher;
+pub use wire::Decode;

@@ -23,7 +23,7 @@ impl Default for WatchLimits {
 
 /// What a watcher saw next.
 #[derive(Debug, PartialEq)]
-pub enum Step {
+pub enum Step<T = Json> {
     /// A list begins: what it does not hold is not there. A list that breaks off is followed by another beginning.
     ListStarted,
     /// An object of the list.
@@ -31,7 +31,7 @@ pub enum Step {
         /// When its bytes arrived.
         at: TraceTime,
         /// The object.
-        object: Json,
+        object: T,
     },
     /// The list is complete.
     ListDone {
@@ -47,7 +47,7 @@ pub enum Step {
         /// Added, modified or deleted.
         verb: Verb,
         /// The object.
-        object: Json,
+        object: T,
     },
     /// Nothing is missing up to here: a bookmark came, or the server goes on from the last change after an
     /// interruption.

@@ -1,4 +1,5 @@
 use std::collections::VecDeque;
+use std::marker::PhantomData;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,8 +15,8 @@ use super::open::{Refused, open};
 use super::scope::Scope;
 use super::session::{Generation, Session};
 use super::step::{Interruption, Step, WatchLimits};
-use super::wire::{self, Line, Page};
-use crate::model::{Kind, TraceTime};
+use super::wire::{self, Decode, Line, Page};
+use crate::model::{Json, Kind, TraceTime};
 
 #[cfg(test)]
 mod tests;
@@ -69,7 +70,7 @@ struct Stream {
 ///
 /// Every failure but a refusal is survived: the next call waits as long as it should and tries again, from the
 /// last version seen where there is one.
-pub struct Watcher {
+pub struct Watcher<T = Json> {
     session: Session,
     /// The credentials of the latest request.
     generation: Generation,
@@ -85,22 +86,35 @@ pub struct Watcher {
     offers_streams: bool,
     /// Whether the next list is paged, after one that broke off.
     paged_next: bool,
+    decodes: PhantomData<fn() -> T>,
 }
 
-impl std::fmt::Debug for Watcher {
+impl<T> std::fmt::Debug for Watcher<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Watcher").field("kind", &self.kind).finish_non_exhaustive()
     }
 }
 
 impl Watcher {
-    /// A watcher of a kind over all namespaces; `stamp` tells the time at which bytes arrive.
+    /// A watcher of whole objects of a kind over all namespaces; `stamp` tells the time at which bytes arrive.
     pub fn new(
         session: impl Into<Session>,
         kind: Kind,
         limits: WatchLimits,
         stamp: impl Fn() -> TraceTime + Send + Sync + 'static,
     ) -> Watcher {
+        Watcher::of(session, kind, limits, stamp)
+    }
+}
+
+impl<T: Decode> Watcher<T> {
+    /// The same for what a type keeps of each object.
+    pub fn of(
+        session: impl Into<Session>,
+        kind: Kind,
+        limits: WatchLimits,
+        stamp: impl Fn() -> TraceTime + Send + Sync + 'static,
+    ) -> Watcher<T> {
         Watcher {
             session: session.into(),
             generation: Generation::default(),
@@ -113,12 +127,13 @@ impl Watcher {
             pause: Duration::ZERO,
             offers_streams: true,
             paged_next: false,
+            decodes: PhantomData,
         }
     }
 
     /// Only the objects that are in scope.
     #[must_use]
-    pub fn within(self, scope: Scope) -> Watcher {
+    pub fn within(self, scope: Scope) -> Watcher<T> {
         Watcher { scope, ..self }
     }
 
@@ -127,7 +142,7 @@ impl Watcher {
     ///
     /// # Errors
     /// The server refuses the list or the watch for a reason that waiting does not mend: no permission, no such kind.
-    pub async fn next(&mut self) -> Result<Step, K8sError> {
+    pub async fn next(&mut self) -> Result<Step<T>, K8sError> {
         loop {
             // Even a wait of no length takes a tick of the timer, a millisecond.
             if !self.pause.is_zero() {
@@ -147,7 +162,7 @@ impl Watcher {
         }
     }
 
-    async fn start_list(&mut self) -> Result<Option<Step>, K8sError> {
+    async fn start_list(&mut self) -> Result<Option<Step<T>>, K8sError> {
         if !self.offers_streams || self.paged_next {
             return self.fetch_page(String::new()).await;
         }
@@ -167,7 +182,7 @@ impl Watcher {
     }
 
     /// Gets the page after a `continue` token, or the first one.
-    async fn fetch_page(&mut self, token: String) -> Result<Option<Step>, K8sError> {
+    async fn fetch_page(&mut self, token: String) -> Result<Option<Step<T>>, K8sError> {
         let path = format!("{}limit={PAGE}&continue={token}", self.scope.collection(&self.kind));
         let page = match self.open(&path).await {
             Ok(body) => self.read_page(&path, body).await,
@@ -202,12 +217,12 @@ impl Watcher {
         Ok(Pages { at, items, next: page.metadata.token, rv: page.metadata.version })
     }
 
-    async fn next_item(&mut self) -> Result<Option<Step>, K8sError> {
+    async fn next_item(&mut self) -> Result<Option<Step<T>>, K8sError> {
         let State::Paging(pages) = &mut self.state else { return Ok(None) };
         let at = pages.at;
         if let Some(item) = pages.items.pop_front() {
-            return Ok(Some(match wire::object(item.get().as_bytes()) {
-                Ok(item) => Step::Listed { at, object: self.kind.typed(item) },
+            return Ok(Some(match T::decode(item.get().as_bytes()) {
+                Ok(item) => Step::Listed { at, object: item.typed(&self.kind) },
                 Err(what) => Step::Interrupted(Interruption::Unreadable(what)),
             }));
         }
@@ -221,10 +236,10 @@ impl Watcher {
         Ok(Some(Step::ListDone { at, rv }))
     }
 
-    async fn next_listed(&mut self) -> Option<Step> {
+    async fn next_listed(&mut self) -> Option<Step<T>> {
         let State::Listing(lines) = &mut self.state else { return None };
         let line = match timeout(self.limits.silence, lines.next(&self.stamp)).await {
-            Ok(Ok((at, line))) => wire::line(&line).map(|line| (at, line)),
+            Ok(Ok((at, line))) => wire::line::<T>(&line).map(|line| (at, line)),
             Ok(Err(Ended::Closed)) => Err("the stream ended".to_owned()),
             Ok(Err(Ended::Broken(what))) => Err(what),
             Err(_) => Err(self.silent()),
@@ -255,7 +270,7 @@ impl Watcher {
         };
     }
 
-    async fn connect(&mut self) -> Result<Option<Step>, K8sError> {
+    async fn connect(&mut self) -> Result<Option<Step<T>>, K8sError> {
         let State::Behind { rv } = &self.state else { return Ok(None) };
         let rv = rv.clone();
         let path = self.watch_path(&format!("resourceVersion={rv}"));
@@ -273,7 +288,7 @@ impl Watcher {
     }
 
     /// Reads one line; `None` where it brought nothing to tell.
-    async fn next_change(&mut self) -> Option<Step> {
+    async fn next_change(&mut self) -> Option<Step<T>> {
         let State::Following(stream) = &mut self.state else { return None };
         let patience = if stream.accepted { self.limits.silence } else { OBJECTS_WITHIN };
         match timeout(patience, stream.lines.next(&self.stamp)).await {
@@ -292,11 +307,11 @@ impl Watcher {
         }
     }
 
-    fn take_line(&mut self, at: TraceTime, line: &[u8]) -> Option<Step> {
+    fn take_line(&mut self, at: TraceTime, line: &[u8]) -> Option<Step<T>> {
         let State::Following(stream) = &mut self.state else { return None };
-        let step = match wire::line(line) {
+        let step = match wire::line::<T>(line) {
             Ok(Line::Change { verb, object }) => {
-                if let Some(new) = wire::version(&object) {
+                if let Some(new) = object.version() {
                     new.clone_into(&mut stream.rv);
                 }
                 Step::Changed { at, verb, object }
@@ -320,7 +335,7 @@ impl Watcher {
     }
 
     /// The server has ended the watch in good order, as it does after the watch's lifetime.
-    fn closed(&mut self) -> Option<Step> {
+    fn closed(&mut self) -> Option<Step<T>> {
         let State::Following(stream) = &mut self.state else { return None };
         let lived = (self.stamp)().since(stream.since) >= LIVED;
         if lived || stream.accepted {
@@ -333,7 +348,7 @@ impl Watcher {
     }
 
     /// The connection is gone; the changes since the last one are asked for again.
-    fn behind(&mut self, what: String) -> Step {
+    fn behind(&mut self, what: String) -> Step<T> {
         if let State::Following(stream) = &mut self.state {
             let rv = std::mem::take(&mut stream.rv);
             self.state = State::Behind { rv };
@@ -342,7 +357,7 @@ impl Watcher {
         Step::Interrupted(Interruption::Disconnected(what))
     }
 
-    fn expired(&mut self, what: String) -> Step {
+    fn expired(&mut self, what: String) -> Step<T> {
         self.state = State::Unlisted;
         Step::Interrupted(Interruption::Expired(what))
     }
@@ -355,7 +370,7 @@ impl Watcher {
     }
 
     /// A request failed; it is made again, unless waiting does not mend it.
-    async fn failed(&mut self, refused: Refused) -> Result<Step, K8sError> {
+    async fn failed(&mut self, refused: Refused) -> Result<Step<T>, K8sError> {
         self.pause = self.backoff.wait(refused.retry_after);
         let error = match refused.error.status() {
             Some(401) => self.session.renew(self.generation).await.err().unwrap_or(refused.error),
