@@ -6,6 +6,7 @@ mod cluster;
 mod compare;
 mod completions;
 mod diff;
+mod hollow;
 mod outcome;
 mod output;
 mod record;
@@ -46,6 +47,7 @@ Examples:
   kubereel cluster up --name lab --detach           a local control plane to replay against
   kubereel replay prod.reel --cluster lab --speed 10x --out run.reel
   kubereel diff run-a.reel run-b.reel
+  kubereel hollow --nodes 1000 --cluster lab        a thousand nodes without a trace
 
 Exit codes: 0 done, or equivalent; 1 failed; 2 usage; 3 finished with loss, or a run is invalid;
             4 differs; 5 inconclusive";
@@ -56,6 +58,7 @@ enum Command {
     Replay(replay::ReplayArgs),
     Diff(diff::DiffArgs),
     Compare(Box<compare::CompareArgs>),
+    Hollow(Box<hollow::HollowArgs>),
     Cluster(cluster::ClusterArgs),
     Trace(trace::TraceArgs),
     Clean(clean::CleanArgs),
@@ -90,6 +93,7 @@ async fn dispatch(command: Command) -> anyhow::Result<Outcome> {
         Command::Replay(args) => replay::run(args).await,
         Command::Diff(args) => diff::run(&args),
         Command::Compare(args) => compare::run(*args).await,
+        Command::Hollow(args) => hollow::run(*args).await,
         Command::Cluster(args) => cluster::run(args).await,
         Command::Trace(args) => trace::run(args),
         Command::Clean(args) => clean::run(args).await,

@@ -5,7 +5,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use super::fleet::{Fleet, HollowRequest, Instants, Outcome};
-use super::lease::wall;
+use super::keeper::instants;
 use crate::k8s::{Answer, Submitter};
 use crate::model::{ObjectEvent, TraceTime};
 use crate::pace::Clock;
@@ -16,8 +16,40 @@ pub type TraceNow = Arc<dyn Fn() -> TraceTime + Send + Sync>;
 /// Hears how each request of a hollow node went.
 pub type Report = Arc<dyn Fn(&HollowRequest, &Answer) + Send + Sync>;
 
-/// The longest nap: trace time may jump or run fast.
+/// Called with how a request went.
+pub(super) type Done = Box<dyn FnOnce(Outcome) + Send>;
+
+/// The longest nap in a replay: trace time may jump or run fast.
 const NAP: Duration = Duration::from_millis(20);
+
+/// Where requests of pods go.
+pub(super) trait Outlet: Send + Sync + 'static {
+    /// Whether one more may be on its way.
+    fn has_room(&self) -> bool;
+    /// Sends a request and calls `done` once, after the answer.
+    fn send(&self, request: HollowRequest, done: Done);
+}
+
+/// Through a submitter, which keeps the order of requests about one object with those of others.
+struct Reported {
+    submitter: Submitter,
+    report: Report,
+}
+
+impl Outlet for Reported {
+    fn has_room(&self) -> bool {
+        true
+    }
+
+    fn send(&self, request: HollowRequest, done: Done) {
+        let report = self.report.clone();
+        let (key, http) = (request.key.clone(), request.request.clone());
+        self.submitter.submit(&key, http, move |answer| {
+            done(answer.result.as_ref().map_or_else(|e| Outcome::of(e.status()), |_| Outcome::Done));
+            report(&request, &answer);
+        });
+    }
+}
 
 /// Runs a fleet on its own: obligations are met as trace time passes.
 #[derive(Debug)]
@@ -36,15 +68,32 @@ impl Driver {
         now: TraceNow,
         report: Report,
     ) -> Driver {
+        Driver::with(fleet, Arc::new(Reported { submitter, report }), clock, now, NAP)
+    }
+
+    /// The same with another outlet; `nap` is the longest time for which the fleet is not looked at.
+    pub(super) fn with(
+        fleet: Arc<Mutex<Fleet>>,
+        outlet: Arc<dyn Outlet>,
+        clock: Arc<dyn Clock>,
+        now: TraceNow,
+        nap: Duration,
+    ) -> Driver {
         let wake = Arc::new(Notify::new());
-        let task = tokio::spawn(drive(fleet.clone(), wake.clone(), submitter, clock, now, report));
+        let task = tokio::spawn(drive(fleet.clone(), wake.clone(), outlet, clock, now, nap));
         Driver { fleet, wake, task }
     }
 
     /// Takes note of a pod event that happened at `now` in trace time.
     pub fn observe(&self, event: &ObjectEvent, now: TraceTime) {
-        self.fleet.lock().unwrap_or_else(PoisonError::into_inner).observe(event, now);
+        self.tell(|fleet| fleet.observe(event, now));
+    }
+
+    /// Changes the fleet, and looks whether anything follows.
+    pub(super) fn tell<T>(&self, change: impl FnOnce(&mut Fleet) -> T) -> T {
+        let told = change(&mut self.fleet.lock().unwrap_or_else(PoisonError::into_inner));
         self.wake.notify_one();
+        told
     }
 }
 
@@ -57,40 +106,38 @@ impl Drop for Driver {
 async fn drive(
     fleet: Arc<Mutex<Fleet>>,
     wake: Arc<Notify>,
-    submitter: Submitter,
+    outlet: Arc<dyn Outlet>,
     clock: Arc<dyn Clock>,
     now: TraceNow,
-    report: Report,
+    nap: Duration,
 ) {
-    let fleet_of = fleet.clone();
     loop {
-        let fired = {
-            let mut fleet = fleet.lock().unwrap_or_else(PoisonError::into_inner);
-            let fired = fleet.fire_next(Instants { trace: now(), wall: wall(&*clock) });
-            // Under the lock: whoever finds nothing owed finds the request submitted.
-            fired.map(|request| {
-                let (fleet, wake, now) = (fleet_of.clone(), wake.clone(), now.clone());
-                let report = report.clone();
-                let (key, http) = (request.key.clone(), request.request.clone());
-                submitter.submit(&key, http, move |answer| {
-                    let mut fleet = fleet.lock().unwrap_or_else(PoisonError::into_inner);
-                    fleet.answered(&request, outcome(&answer), now());
-                    drop(fleet);
-                    report(&request, &answer);
-                    wake.notify_one();
-                });
-            })
+        let idle = {
+            let mut locked = fleet.lock().unwrap_or_else(PoisonError::into_inner);
+            let fired =
+                outlet.has_room().then(|| locked.fire_next(Instants { trace: now(), ..instants(&*clock) }));
+            match fired.flatten() {
+                // Under the lock: whoever finds nothing owed finds the request submitted.
+                Some(request) => {
+                    let done = done(&fleet, &wake, &now, &request);
+                    outlet.send(request, done);
+                    None
+                }
+                None if !outlet.has_room() => Some(nap),
+                None => Some(locked.next_due().map_or(nap, |due| due.since(now()).min(nap))),
+            }
         };
-        if fired.is_none() {
-            let _ = tokio::time::timeout(NAP, wake.notified()).await;
+        if let Some(idle) = idle {
+            let _ = tokio::time::timeout(idle, wake.notified()).await;
         }
     }
 }
 
-/// How an answer looks to the fleet.
-pub(super) fn outcome(answer: &Answer) -> Outcome {
-    match &answer.result {
-        Ok(_) => Outcome::Done,
-        Err(error) => Outcome::of(error.status()),
-    }
+/// Tells the fleet how a request went, and wakes the driver.
+fn done(fleet: &Arc<Mutex<Fleet>>, wake: &Arc<Notify>, now: &TraceNow, request: &HollowRequest) -> Done {
+    let (fleet, wake, now, request) = (fleet.clone(), wake.clone(), now.clone(), request.waiting());
+    Box::new(move |outcome| {
+        fleet.lock().unwrap_or_else(PoisonError::into_inner).answered(request.as_ref(), outcome, now());
+        wake.notify_one();
+    })
 }

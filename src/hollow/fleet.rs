@@ -54,6 +54,17 @@ pub struct HollowRequest {
     pub(super) uid: Option<Text>,
 }
 
+impl HollowRequest {
+    /// Who waits for the answer; nobody does for an event's.
+    pub fn waiting(&self) -> Option<Waiting> {
+        self.uid.clone().map(Waiting)
+    }
+}
+
+/// The pod that waits for an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting(Text);
+
 /// How a request went, as far as the fleet must know it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
@@ -399,11 +410,12 @@ impl Fleet {
         }
     }
 
-    /// Takes note of how a request went.
-    pub fn answered(&mut self, request: &HollowRequest, outcome: Outcome, now: TraceTime) {
-        let Some(hosted) = request.uid.as_ref().and_then(|uid| self.pods.get_mut(uid)) else { return };
+    /// Takes note of how the request went for which a pod waits; nobody waits for others.
+    pub fn answered(&mut self, waiting: Option<&Waiting>, outcome: Outcome, now: TraceTime) {
+        let Some(Waiting(uid)) = waiting else { return };
+        let Some(hosted) = self.pods.get_mut(uid) else { return };
         let outbox = &mut hosted.outbox;
-        let (Some(flight), Some(uid)) = (outbox.flight.take(), &request.uid) else { return };
+        let Some(flight) = outbox.flight.take() else { return };
         if outcome == Outcome::Failed {
             match flight {
                 Flight::Report(due, ends) => {

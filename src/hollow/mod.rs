@@ -5,24 +5,38 @@
 //! wall clock, whatever the speed of the trace.
 
 mod address;
+mod adopt;
 mod behaviour;
 mod chance;
 mod distribution;
 mod driver;
 pub mod endpoint;
 mod event;
+mod failure;
 mod fleet;
+mod group;
+mod host;
+mod keeper;
 mod lease;
+mod meter;
 mod node;
+mod nodes;
+mod outlet;
 mod pod;
 mod seen;
 mod timers;
+mod watch;
 
+pub use adopt::Adopt;
 pub use behaviour::{ContainerRun, PodBehaviour, RunEnd, annotated_behaviour};
 pub use distribution::Distribution;
 pub use driver::{Driver, Report, TraceNow};
-pub use fleet::{Fleet, HollowRequest, Instants, Outcome};
+pub use failure::{FAILURE_ANNOTATION, Failure};
+pub use fleet::{Fleet, HollowRequest, Instants, Outcome, Waiting};
+pub use group::{NodeGroup, NodeGroups, Shard};
+pub use host::{Counts, Defaults, Host, HostOptions, OWNER_ANNOTATION, Profile};
 pub use lease::Leases;
+pub use meter::{Histogram, Meter, Readings};
 pub use node::{NodeShape, registration};
 pub use pod::Habits;
 pub use seen::{SeenNode, SeenPod};

@@ -1,9 +1,9 @@
 use http::header::CONTENT_TYPE;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::error::K8sError;
-use crate::model::{Json, Kind, ObjectKey};
+use crate::model::{Json, Kind, ObjectKey, Text};
 
 /// How a patch is merged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,12 +31,22 @@ impl Request {
 
     /// POST of an object to a collection.
     pub fn post(path: String, object: &impl Serialize) -> Request {
-        Request { method: http::Method::POST, path, content: "application/json", body: bytes(object) }
+        Request::post_bytes(path, bytes(object))
     }
 
     /// PUT of an object.
     pub fn put(path: String, object: &impl Serialize) -> Request {
-        Request { method: http::Method::PUT, path, content: "application/json", body: bytes(object) }
+        Request::put_bytes(path, bytes(object))
+    }
+
+    /// POST of an object that is rendered already.
+    pub fn post_bytes(path: String, body: Vec<u8>) -> Request {
+        Request { method: http::Method::POST, path, content: "application/json", body }
+    }
+
+    /// PUT of an object that is rendered already.
+    pub fn put_bytes(path: String, body: Vec<u8>) -> Request {
+        Request { method: http::Method::PUT, path, content: "application/json", body }
     }
 
     /// GET of one object.
@@ -121,6 +131,35 @@ impl Reply {
     pub fn resource_version(&self) -> Option<u64> {
         self.body["metadata"]["resourceVersion"].as_str()?.parse().ok()
     }
+}
+
+/// What a brief answer keeps of the object that came back.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+pub struct Brief {
+    /// Who it is.
+    #[serde(default)]
+    pub metadata: BriefMeta,
+}
+
+/// Identity and version of an object.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct BriefMeta {
+    /// UID.
+    pub uid: Text,
+    /// resourceVersion.
+    pub resource_version: Text,
+}
+
+/// Sends a request and keeps of the answer only which object it was, and in which version.
+///
+/// # Errors
+/// As [`send`].
+pub async fn send_brief(client: &kube::Client, request: &Request) -> Result<Brief, K8sError> {
+    let broken = |what: String| K8sError::Transport { doing: request.describe(), what };
+    let http = request.to_http().map_err(|e| broken(e.to_string()))?;
+    let text = client.request_text(http).await.map_err(|e| K8sError::of(request.describe(), e))?;
+    serde_json::from_str(&text).map_err(|e| broken(format!("the answer is not JSON: {e}")))
 }
 
 /// Sends a request and reads the whole answer.

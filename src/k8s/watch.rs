@@ -1,10 +1,11 @@
 use std::collections::VecDeque;
-use std::marker::PhantomData;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use kube::client::Body;
+use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use tokio::time::{sleep, timeout};
 
@@ -15,8 +16,8 @@ use super::open::{Refused, open};
 use super::scope::Scope;
 use super::session::{Generation, Session};
 use super::step::{Interruption, Step, WatchLimits};
-use super::wire::{self, Decode, Line, Page};
-use crate::model::{Json, Kind, TraceTime};
+use super::wire::{Line, Objects, Page, Parts, ReadObjects, Watched};
+use crate::model::{Json, Kind, Rules, TraceTime};
 
 #[cfg(test)]
 mod tests;
@@ -79,6 +80,7 @@ pub struct Watcher<T = Json> {
     limits: WatchLimits,
     stamp: Box<dyn Fn() -> TraceTime + Send + Sync>,
     state: State,
+    objects: Box<dyn ReadObjects<T>>,
     backoff: Backoff,
     /// Waited for before the next request.
     pause: Duration,
@@ -86,7 +88,6 @@ pub struct Watcher<T = Json> {
     offers_streams: bool,
     /// Whether the next list is paged, after one that broke off.
     paged_next: bool,
-    decodes: PhantomData<fn() -> T>,
 }
 
 impl<T> std::fmt::Debug for Watcher<T> {
@@ -103,17 +104,36 @@ impl Watcher {
         limits: WatchLimits,
         stamp: impl Fn() -> TraceTime + Send + Sync + 'static,
     ) -> Watcher {
-        Watcher::of(session, kind, limits, stamp)
+        Watcher::with(session, kind, limits, stamp, Box::new(Objects::new(Arc::new(()))))
+    }
+
+    /// Objects without what the rules say.
+    #[must_use]
+    pub fn reading(self, rules: Arc<dyn Rules>) -> Watcher {
+        Watcher { objects: Box::new(Objects::new(rules)), ..self }
     }
 }
 
-impl<T: Decode> Watcher<T> {
+impl<T: Watched> Watcher<T> {
     /// The same for what a type keeps of each object.
     pub fn of(
         session: impl Into<Session>,
         kind: Kind,
         limits: WatchLimits,
         stamp: impl Fn() -> TraceTime + Send + Sync + 'static,
+    ) -> Watcher<T>
+    where
+        T: DeserializeOwned,
+    {
+        Watcher::with(session, kind, limits, stamp, Box::new(Parts))
+    }
+
+    fn with(
+        session: impl Into<Session>,
+        kind: Kind,
+        limits: WatchLimits,
+        stamp: impl Fn() -> TraceTime + Send + Sync + 'static,
+        objects: Box<dyn ReadObjects<T>>,
     ) -> Watcher<T> {
         Watcher {
             session: session.into(),
@@ -123,11 +143,11 @@ impl<T: Decode> Watcher<T> {
             limits,
             stamp: Box::new(stamp),
             state: State::Unlisted,
+            objects,
             backoff: Backoff::default(),
             pause: Duration::ZERO,
             offers_streams: true,
             paged_next: false,
-            decodes: PhantomData,
         }
     }
 
@@ -221,7 +241,7 @@ impl<T: Decode> Watcher<T> {
         let State::Paging(pages) = &mut self.state else { return Ok(None) };
         let at = pages.at;
         if let Some(item) = pages.items.pop_front() {
-            return Ok(Some(match T::decode(item.get().as_bytes()) {
+            return Ok(Some(match self.objects.object(item.get().as_bytes()) {
                 Ok(item) => Step::Listed { at, object: item.typed(&self.kind) },
                 Err(what) => Step::Interrupted(Interruption::Unreadable(what)),
             }));
@@ -239,7 +259,7 @@ impl<T: Decode> Watcher<T> {
     async fn next_listed(&mut self) -> Option<Step<T>> {
         let State::Listing(lines) = &mut self.state else { return None };
         let line = match timeout(self.limits.silence, lines.next(&self.stamp)).await {
-            Ok(Ok((at, line))) => wire::line::<T>(&line).map(|line| (at, line)),
+            Ok(Ok((at, line))) => self.objects.line(&line).map(|line| (at, line)),
             Ok(Err(Ended::Closed)) => Err("the stream ended".to_owned()),
             Ok(Err(Ended::Broken(what))) => Err(what),
             Err(_) => Err(self.silent()),
@@ -309,7 +329,7 @@ impl<T: Decode> Watcher<T> {
 
     fn take_line(&mut self, at: TraceTime, line: &[u8]) -> Option<Step<T>> {
         let State::Following(stream) = &mut self.state else { return None };
-        let step = match wire::line::<T>(line) {
+        let step = match self.objects.line(line) {
             Ok(Line::Change { verb, object }) => {
                 if let Some(new) = object.version() {
                     new.clone_into(&mut stream.rv);

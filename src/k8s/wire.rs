@@ -1,33 +1,34 @@
 //! What the server sends on a list or a watch, taken apart. The only place that decodes objects on the way in.
 
+use std::fmt;
+use std::sync::Arc;
+
 use serde::Deserialize;
+use serde::de::{DeserializeOwned, DeserializeSeed, Error, IgnoredAny, MapAccess, Visitor};
+use serde_json::Deserializer;
+use serde_json::de::SliceRead;
 use serde_json::value::RawValue;
 
-use crate::model::{Json, Kind, Verb};
+use super::recent::Recent;
+use crate::model::{Json, Kind, Reading, Rules, Text, Verb};
 
 /// Set on the bookmark that ends the initial events of a streaming list (`InitialEventsAnnotationKey` in
 /// `k8s.io/apimachinery/pkg/apis/meta/v1/types.go`, v0.37.2).
 const LIST_END: &str = "k8s.io/initial-events-end";
 
-/// What a watcher makes of an object's text.
-pub trait Decode: Sized + Send {
-    /// Reads an object; says what is wrong with one that cannot be read.
-    ///
-    /// # Errors
-    /// What does not fit.
-    fn decode(bytes: &[u8]) -> Result<Self, String>;
+/// What a watcher keeps of an object.
+pub trait Watched: Sized + Send + 'static {
     /// Its resourceVersion, if it has one.
     fn version(&self) -> Option<&str>;
+
     /// The same for an item of a list, which lists leave without `apiVersion` and `kind`.
     #[must_use]
-    fn typed(self, kind: &Kind) -> Self;
+    fn typed(self, _: &Kind) -> Self {
+        self
+    }
 }
 
-impl Decode for Json {
-    fn decode(bytes: &[u8]) -> Result<Json, String> {
-        object(bytes)
-    }
-
+impl Watched for Json {
     fn version(&self) -> Option<&str> {
         version(self)
     }
@@ -48,42 +49,138 @@ pub(super) enum Line<T = Json> {
     Error { code: u16, message: String },
 }
 
+/// Reads objects of one kind as they come.
+pub(super) trait ReadObjects<T>: Send + Sync {
+    /// Reads an object.
+    fn object(&mut self, bytes: &[u8]) -> Result<T, String>;
+    /// Reads a line of a watch; says what is wrong with one that cannot be read.
+    fn line(&mut self, bytes: &[u8]) -> Result<Line<T>, String>;
+}
+
+/// Keeps of each object what its type has room for; the rest is passed over.
+pub(super) struct Parts;
+
 #[derive(Deserialize)]
-struct RawLine<'a> {
+struct PartLine<'a> {
     #[serde(rename = "type")]
     event: &'a str,
     #[serde(borrow)]
     object: &'a RawValue,
 }
 
-/// Reads a line of a watch; says what is wrong with one that cannot be read.
-pub(super) fn line<T: Decode>(bytes: &[u8]) -> Result<Line<T>, String> {
-    let raw: RawLine<'_> = serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
-    let bytes = raw.object.get().as_bytes();
-    let change = |verb| Ok(Line::Change { verb, object: T::decode(bytes)? });
-    match raw.event {
-        "ADDED" => change(Verb::Added),
-        "MODIFIED" => change(Verb::Modified),
-        "DELETED" => change(Verb::Deleted),
+impl<T: DeserializeOwned> ReadObjects<T> for Parts {
+    fn object(&mut self, bytes: &[u8]) -> Result<T, String> {
+        serde_json::from_slice(bytes).map_err(|e| e.to_string())
+    }
+
+    fn line(&mut self, bytes: &[u8]) -> Result<Line<T>, String> {
+        let line: PartLine<'_> = serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
+        let object = line.object.get().as_bytes();
+        match verb_of(line.event) {
+            Some(verb) => Ok(Line::Change { verb, object: self.object(object)? }),
+            None => other_line(line.event, &serde_json::from_slice(object).map_err(|e| e.to_string())?),
+        }
+    }
+}
+
+fn verb_of(event: &str) -> Option<Verb> {
+    match event {
+        "ADDED" => Some(Verb::Added),
+        "MODIFIED" => Some(Verb::Modified),
+        "DELETED" => Some(Verb::Deleted),
+        _ => None,
+    }
+}
+
+/// A line that is no change of an object.
+fn other_line<T>(event: &str, object: &Json) -> Result<Line<T>, String> {
+    match event {
         "BOOKMARK" => {
-            let object = object(bytes)?;
-            let rv = version(&object).ok_or("a bookmark without resourceVersion")?.to_owned();
-            Ok(Line::Bookmark { rv, ends_list: object["metadata"]["annotations"][LIST_END] == "true" })
+            let rv = version(object).ok_or("a bookmark without resourceVersion")?.to_owned();
+            let ends_list = object["metadata"]["annotations"][LIST_END] == "true";
+            Ok(Line::Bookmark { rv, ends_list })
         }
-        "ERROR" => {
-            let object = object(bytes)?;
-            Ok(Line::Error {
-                code: object["code"].as_u64().and_then(|code| code.try_into().ok()).unwrap_or(500),
-                message: object["message"].as_str().unwrap_or("unknown error").to_owned(),
-            })
-        }
+        "ERROR" => Ok(Line::Error {
+            code: object["code"].as_u64().and_then(|code| code.try_into().ok()).unwrap_or(500),
+            message: object["message"].as_str().unwrap_or("unknown error").to_owned(),
+        }),
         other => Err(format!("an event of the unknown type {other:?}")),
     }
 }
 
-/// Reads an object.
-pub(super) fn object(bytes: &[u8]) -> Result<Json, String> {
-    serde_json::from_slice(bytes).map_err(|e| e.to_string())
+/// Reads whole objects of one kind, each beside one that it is likely to resemble.
+pub(super) struct Objects {
+    rules: Arc<dyn Rules>,
+    recent: Recent,
+}
+
+impl Objects {
+    /// A reader that leaves out what the rules say.
+    pub(super) fn new(rules: Arc<dyn Rules>) -> Objects {
+        Objects { rules, recent: Recent::default() }
+    }
+
+    fn read<'b, T>(
+        &self,
+        bytes: &'b [u8],
+        read: impl FnOnce(Reading<'_>, &mut Deserializer<SliceRead<'b>>) -> serde_json::Result<T>,
+    ) -> Result<T, String> {
+        let reading = Reading { like: self.recent.like(bytes), rules: &*self.rules };
+        let mut from = Deserializer::from_slice(bytes);
+        let value = read(reading, &mut from).and_then(|value| from.end().map(|()| value));
+        value.map_err(|e| e.to_string())
+    }
+}
+
+impl ReadObjects<Json> for Objects {
+    fn object(&mut self, bytes: &[u8]) -> Result<Json, String> {
+        let object = self.read(bytes, |reading, from| reading.deserialize(from))?;
+        self.recent.keep(bytes, &object);
+        Ok(object)
+    }
+
+    fn line(&mut self, bytes: &[u8]) -> Result<Line, String> {
+        let (event, object) = self.read(bytes, |reading, from| RawLine(reading).deserialize(from))?;
+        let Some(verb) = verb_of(&event) else { return other_line(&event, &object) };
+        if verb == Verb::Deleted {
+            self.recent.forget(bytes);
+        } else {
+            self.recent.keep(bytes, &object);
+        }
+        Ok(Line::Change { verb, object })
+    }
+}
+
+/// `{"type": …, "object": …}`.
+struct RawLine<'a>(Reading<'a>);
+
+impl<'de> DeserializeSeed<'de> for RawLine<'_> {
+    type Value = (Text, Json);
+
+    fn deserialize<D: serde::Deserializer<'de>>(self, from: D) -> Result<(Text, Json), D::Error> {
+        from.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for RawLine<'_> {
+    type Value = (Text, Json);
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an event of a watch")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut from: A) -> Result<(Text, Json), A::Error> {
+        let (mut event, mut object) = (None, None);
+        while let Some(key) = from.next_key::<Text>()? {
+            match key.as_str() {
+                "type" => event = Some(from.next_value()?),
+                "object" => object = Some(from.next_value_seed(self.0)?),
+                _ => drop(from.next_value::<IgnoredAny>()?),
+            }
+        }
+        let event = event.ok_or_else(|| Error::missing_field("type"))?;
+        Ok((event, object.ok_or_else(|| Error::missing_field("object"))?))
+    }
 }
 
 /// An object's resourceVersion.
@@ -113,11 +210,14 @@ pub(super) struct PageMetadata {
 mod tests {
     use super::*;
 
+    fn line(text: &str) -> Result<Line, String> {
+        Objects::new(Arc::new(())).line(text.as_bytes())
+    }
+
     #[test]
     fn lines_are_changes_bookmarks_or_errors() {
         let object = r#"{"kind":"Pod","metadata":{"resourceVersion":"7","annotations":{"k8s.io/initial-events-end":"true"}}}"#;
-        let of =
-            |event: &str, object: &str| line::<Json>(format!(r#"{{"type":"{event}","object":{object}}}"#).as_bytes());
+        let of = |event: &str, object: &str| line(&format!(r#"{{"type":"{event}","object":{object}}}"#));
         assert!(
             matches!(of("DELETED", object), Ok(Line::Change { verb: Verb::Deleted, object }) if version(&object) == Some("7"))
         );
@@ -128,8 +228,12 @@ mod tests {
         );
         assert!(of("BOOKMARK", "{}").unwrap_err().contains("resourceVersion"));
         assert!(of("RENAMED", object).unwrap_err().contains("RENAMED"));
-        assert!(line::<Json>(br#"{"type":"ADDED","object":{"kind":"#).is_err());
-        assert!(line::<Json>(b"<html>502 Bad Gateway</html>").is_err());
+        for broken in
+            [r#"{"type":"ADDED","object":{"kind":"#, "<html>502 Bad Gateway</html>", r#"{"type":"ADDED"}"#]
+        {
+            assert!(line(broken).is_err());
+        }
+        assert!(line(&format!(r#"{{"type":"ADDED","object":{object}}}}}"#)).is_err());
     }
 
     #[test]

@@ -10,7 +10,7 @@ mod record;
 mod time;
 
 pub use event::{ObjectEvent, ObjectKey, Verb};
-pub use json::{Json, Map, Text};
+pub use json::{Fate, Json, Map, Reading, Rule, Rules, Text};
 pub use kind::{CONTEXT_KINDS, EVENT, Kind, NODE, POD};
 pub use node::{NodeView, ReadyStatus, Taint, is_lifecycle_taint};
 pub use pod::{ContainerEnd, DisruptionReason, ID_ANNOTATION, Phase, PodView, is_id};

@@ -126,7 +126,7 @@ impl Follower {
 
     async fn listed(&mut self, at: TraceTime, object: Json) {
         let new = if self.synced { Verb::Added } else { Verb::Initial };
-        match ObjectEvent::new(at, new, self.redaction.object(&object)) {
+        match ObjectEvent::new(at, new, self.redaction.names(object)) {
             Some(event) => {
                 for event in self.known.listed(event, new) {
                     self.tell(event).await;
@@ -156,7 +156,7 @@ impl Follower {
 
     async fn changed(&mut self, at: TraceTime, verb: Verb, object: Json) {
         self.all_here(at);
-        match ObjectEvent::new(at, verb, self.redaction.object(&object)) {
+        match ObjectEvent::new(at, verb, self.redaction.names(object)) {
             Some(event) => {
                 self.known.changed(&event);
                 let held = self.tell(event).await;

@@ -98,7 +98,8 @@ impl Recorder {
             let stamp = clock.clone();
             let watcher =
                 Watcher::new(session.clone(), kind.kind.clone(), options.limits, move || stamp.now())
-                    .within(kind.scope.clone());
+                    .within(kind.scope.clone())
+                    .reading(options.redaction.rules(&kind.kind));
             let follower = Follower::new(kind, clock.clone(), sink.clone(), &options);
             tasks.spawn(follower.run(watcher, tell, stopped.clone()));
         }

@@ -1,10 +1,11 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde_json::json;
 
-use crate::model::{Json, Text};
+use crate::model::{Fate, Json, Kind, Rule, Rules};
 use crate::trace::Anonymizer;
 
 /// Annotations in which tools keep whole copies of an object, values of its environment included.
@@ -79,7 +80,7 @@ impl FromStr for Sensitive {
     }
 }
 
-/// What is taken out of every object before anybody else sees it. A pure function of the object.
+/// What is taken out of every object before anybody else sees it: fields while an object is read, names afterwards.
 #[derive(Debug, Clone)]
 pub struct Redaction {
     removed: BTreeSet<Sensitive>,
@@ -107,25 +108,23 @@ impl Redaction {
     }
 
     /// The policy in words, for a reel's header.
-    pub fn rules(&self) -> Vec<String> {
+    pub fn described(&self) -> Vec<String> {
         let removed = self.removed.iter().map(|sensitive| format!("removed: {sensitive}"));
         removed.chain(self.anonymizer.as_ref().map(|_| Anonymizer::RULE.to_owned())).collect()
     }
 
-    /// The object as it may be written. What does not change is shared with the one given.
-    pub fn object(&self, object: &Json) -> Json {
-        let mut redacted = self.walk(object).unwrap_or_else(|| object.clone());
-        if self.removes(Sensitive::Data)
-            && matches!(object["kind"].as_str(), Some("Secret" | "ConfigMap"))
-            && let Some(fields) = redacted.as_object_mut()
-        {
-            for field in ["data", "stringData", "binaryData"] {
-                fields.remove(field);
-            }
-        }
+    /// What is left out of the objects of a kind while they are read.
+    pub fn rules(&self, kind: &Kind) -> Arc<dyn Rules> {
+        let has_data = matches!(kind.kind.as_ref(), "Secret" | "ConfigMap");
+        let removed = self.removed.iter().copied().filter(|s| has_data || *s != Sensitive::Data);
+        Arc::new(FieldRules(removed.flat_map(rules_of).collect()))
+    }
+
+    /// An object that was read by the rules, as it may be written.
+    pub fn names(&self, object: Json) -> Json {
         match &self.anonymizer {
-            Some(anonymizer) => anonymizer.object(&redacted),
-            None => redacted,
+            Some(anonymizer) => anonymizer.object(&object),
+            None => object,
         }
     }
 
@@ -138,89 +137,53 @@ impl Redaction {
     pub fn anonymizer(&self) -> Option<&Anonymizer> {
         self.anonymizer.as_ref()
     }
+}
 
-    fn removes(&self, sensitive: Sensitive) -> bool {
-        self.removed.contains(&sensitive)
-    }
+/// One rule for pods, templates of workloads and whatever custom resources nest: what counts is the field, not where
+/// it is. A handful, so looking through them is quicker than hashing.
+struct FieldRules(Vec<(&'static str, Rule)>);
 
-    /// The value without what is removed, `None` where that is nothing. One rule for pods, templates of workloads and
-    /// whatever custom resources nest: what counts is the field, not where it is.
-    fn walk(&self, value: &Json) -> Option<Json> {
-        match value {
-            Json::Array(items) => {
-                let walked: Vec<_> = items.iter().map(|item| self.walk(item)).collect();
-                let same = walked.iter().all(Option::is_none);
-                let all = walked.into_iter().zip(items.iter());
-                (!same).then(|| all.map(|(new, old)| new.unwrap_or_else(|| old.clone())).collect())
-            }
-            Json::Object(map) => {
-                let fate = |(key, value): (&Text, &Json)| (key.clone(), self.field(key, value));
-                let walked: Vec<_> = map.iter().map(fate).collect();
-                let same = walked.iter().all(|(_, fate)| matches!(fate, Fate::Stays));
-                let all = walked.into_iter().zip(map.values());
-                let kept = all.filter_map(|((key, fate), old)| match fate {
-                    Fate::Stays => Some((key, old.clone())),
-                    Fate::Becomes(new) => Some((key, new)),
-                    Fate::Goes => None,
-                });
-                (!same).then(|| Json::Object(kept.collect()))
-            }
-            _ => None,
-        }
-    }
-
-    /// What becomes of a field. Labels that happen to be called `env` are text, not lists or maps.
-    fn field(&self, key: &str, value: &Json) -> Fate {
-        let rule = match (key, value) {
-            ("managedFields", _) => Some((Sensitive::ManagedFields, Fate::Goes)),
-            ("imagePullSecrets", _) => Some((Sensitive::PullSecrets, Fate::Goes)),
-            ("env" | "httpHeaders", Json::Array(items)) => Some((
-                Sensitive::Env,
-                Fate::Becomes(items.iter().map(|item| without(item, &["value"])).collect()),
-            )),
-            ("env", Json::Object(_)) => Some((Sensitive::Env, Fate::Goes)),
-            ("command" | "args", Json::Array(_)) => Some((Sensitive::Args, Fate::Goes)),
-            ("exec", Json::Object(_)) => {
-                let command = Json::from(json!({"command": [NO_COMMAND]}));
-                Some((Sensitive::Args, Fate::Becomes(command)))
-            }
-            ("annotations", Json::Object(_)) => {
-                Some((Sensitive::LastApplied, Fate::Becomes(without(value, APPLIED))))
-            }
-            ("terminated", Json::Object(_)) => {
-                Some((Sensitive::Termination, Fate::Becomes(without(value, &["message"]))))
-            }
-            _ => None,
-        };
-        match rule {
-            Some((sensitive, fate)) if self.removes(sensitive) => fate,
-            _ => self.walk(value).map_or(Fate::Stays, Fate::Becomes),
-        }
+impl Rules for FieldRules {
+    fn rule(&self, key: &str) -> Option<&Rule> {
+        self.0.iter().find(|(field, _)| *field == key).map(|(_, rule)| rule)
     }
 }
 
-/// What becomes of a field.
-enum Fate {
-    Stays,
-    Becomes(Json),
-    Goes,
-}
-
-/// A map without these keys.
-fn without(value: &Json, keys: &[&str]) -> Json {
-    let mut value = value.clone();
-    if let Some(map) = value.as_object_mut() {
-        for key in keys {
-            map.remove(key);
+/// The fields in which something sensitive is. Labels that happen to be called `env` are text, not lists or maps.
+fn rules_of(sensitive: Sensitive) -> Vec<(&'static str, Rule)> {
+    let array = |array| Rule { array, ..Rule::default() };
+    let map = |map| Rule { map, ..Rule::default() };
+    match sensitive {
+        Sensitive::Env => vec![
+            ("env", Rule { array: Fate::Without(&["value"]), map: Fate::Goes, ..Rule::default() }),
+            ("httpHeaders", array(Fate::Without(&["value"]))),
+        ],
+        Sensitive::Args => vec![
+            ("command", array(Fate::Goes)),
+            ("args", array(Fate::Goes)),
+            ("exec", map(Fate::Becomes(json!({"command": [NO_COMMAND]}).into()))),
+        ],
+        Sensitive::LastApplied => vec![("annotations", map(Fate::Without(APPLIED)))],
+        Sensitive::PullSecrets => vec![("imagePullSecrets", Rule::gone())],
+        Sensitive::Termination => vec![("terminated", map(Fate::Without(&["message"])))],
+        Sensitive::Data => {
+            ["data", "stringData", "binaryData"].map(|field| (field, map(Fate::Goes))).to_vec()
         }
+        Sensitive::ManagedFields => vec![("managedFields", Rule::gone())],
     }
-    value
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{POD, Reading};
+    use serde::de::DeserializeSeed;
     use serde_json::Value;
+
+    fn redacted(redaction: &Redaction, object: &Json) -> Json {
+        let kind = Kind { kind: object["kind"].as_str().unwrap().to_owned().into(), ..POD };
+        Reading { like: &Json::Null, rules: &*redaction.rules(&kind) }.deserialize(object).unwrap()
+    }
 
     /// A pod spec with a secret in every place that is taken out by default.
     fn pod_spec() -> Value {
@@ -255,7 +218,7 @@ mod tests {
             json!({"kind": "ConfigMap", "metadata": metadata(), "data": {"a": "SECRET"}, "binaryData": {"a": "SECRET"}}),
         ];
         for object in objects {
-            let text = Redaction::default().object(&object.into()).to_string();
+            let text = redacted(&Redaction::default(), &object.into()).to_string();
             assert!(!text.contains("SECRET"), "{text}");
             assert!(text.contains(r#""env":"prod""#) && text.contains("stays"), "{text}");
         }
@@ -263,7 +226,7 @@ mod tests {
 
     #[test]
     fn what_a_replay_needs_stays() {
-        let pod = Redaction::default().object(&json!({"kind": "Pod", "spec": pod_spec()}).into());
+        let pod = redacted(&Redaction::default(), &json!({"kind": "Pod", "spec": pod_spec()}).into());
         let container = &pod["spec"]["initContainers"][0];
         assert_eq!(container["resources"]["requests"]["cpu"], "1");
         assert_eq!(container["env"][0], json!({"name": "PASSWORD"}));
@@ -275,15 +238,15 @@ mod tests {
     #[test]
     fn what_is_kept_stays_and_alone() {
         let object = Json::from(json!({"kind": "Pod", "metadata": metadata(), "spec": pod_spec()}));
-        let kept = Redaction::keeping(&[Sensitive::Env]).object(&object);
+        let kept = redacted(&Redaction::keeping(&[Sensitive::Env]), &object);
         assert_eq!(kept["spec"]["containers"][0]["env"], object["spec"]["containers"][0]["env"]);
         assert_eq!(kept["spec"]["containers"][0].get("args"), None);
-        assert_eq!(Redaction::keeping(&Sensitive::ALL).object(&object), object);
+        assert_eq!(redacted(&Redaction::keeping(&Sensitive::ALL), &object), object);
     }
 
     #[test]
     fn the_header_says_what_is_removed() {
-        let rules = Redaction::keeping(&[Sensitive::ManagedFields]).rules();
+        let rules = Redaction::keeping(&[Sensitive::ManagedFields]).described();
         assert_eq!(rules[0], "removed: env");
         assert!(!rules.iter().any(|rule| rule.contains("managed-fields")));
         for sensitive in Sensitive::ALL {

@@ -250,7 +250,7 @@ impl Lockstep {
         let outcome = answer.result.as_ref().map_or_else(|e| Outcome::of(e.status()), |_| Outcome::Done);
         // One try, as for every action of a step: what failed is in the reel.
         let outcome = if outcome == Outcome::Failed { Outcome::Refused } else { outcome };
-        engine.fleet().answered(&request, outcome, at);
+        engine.fleet().answered(request.waiting().as_ref(), outcome, at);
         engine.report_hollow(&request, due, &answer);
         let rv = answer.result.as_ref().ok().and_then(Reply::resource_version);
         if request.action == Some(ActionKind::TerminatePod) {

@@ -201,7 +201,7 @@ fn header(target: &Target, options: &RunOptions, wall_ns: i64) -> Header {
             scheduler_version: options.scheduler_version.clone(),
             context: target.context.clone(),
         },
-        redaction: Redaction::default().rules(),
+        redaction: Redaction::default().described(),
         run: Some(RunInfo { mode: options.mode.name().to_owned(), speed, ..options.source.clone() }),
         ..Header::default()
     }

@@ -5,8 +5,7 @@ use crate::model::{CONTEXT_KINDS, ID_ANNOTATION, Json, Kind, NODE, ObjectKey, PO
 /// Annotation with the id of the run that made an object.
 pub const RUN_ANNOTATION: &str = "kubereel.dev/run";
 
-/// Annotation that marks an object as made by kubereel without a replay (`kubereel hollow`, generators).
-pub const OWNER_ANNOTATION: &str = "kubereel.dev/owner";
+pub use crate::hollow::OWNER_ANNOTATION;
 
 /// The context kinds that a run makes, but for namespaces.
 const REPLAYED: &[&str] = &["PriorityClass", "RuntimeClass", "PodDisruptionBudget", "Service"];

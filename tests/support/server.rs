@@ -1,4 +1,5 @@
 //! Killing and starting the API server of a local control plane, and compacting its etcd.
+#![allow(dead_code, reason = "each program uses its own part")]
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -82,15 +83,30 @@ impl ApiServer {
         self.pid = child.id();
         let child = self.child.insert(child);
         while child.try_wait()?.is_none() {
-            let ready = http::Request::get("/readyz").body(Vec::new())?;
-            let answer = tokio::time::timeout(Duration::from_secs(2), client.request_text(ready)).await;
-            if matches!(answer, Ok(Ok(_))) {
+            if is_ready(client).await? {
                 return Ok(true);
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         Ok(false)
     }
+
+    /// Starts it if it does not run; returns once it is ready, which one that was started a moment ago is not.
+    pub async fn ensure_ready(&mut self, client: &kube::Client) -> anyhow::Result<()> {
+        while self.is_running() {
+            if is_ready(client).await? {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        self.start(&[], client).await
+    }
+}
+
+async fn is_ready(client: &kube::Client) -> anyhow::Result<bool> {
+    let ready = http::Request::get("/readyz").body(Vec::new())?;
+    let answer = tokio::time::timeout(Duration::from_secs(2), client.request_text(ready)).await;
+    Ok(matches!(answer, Ok(Ok(_))))
 }
 
 /// Throws away the history of etcd up to now. `folder` is the cluster's, `port` etcd's.

@@ -2,6 +2,9 @@
 //! changed and deleted.
 #![allow(dead_code, reason = "each program uses its own part")]
 
+use std::time::Duration;
+
+use anyhow::Context;
 use kubereel::k8s::{PatchType, Reply, Request, send};
 use kubereel::model::{CONTEXT_KINDS, Json, Kind, NODE, ObjectKey, POD};
 use kubereel::pace::{Clock, SystemClock};
@@ -84,13 +87,29 @@ impl Shaker {
     pub async fn mark(&mut self) -> anyhow::Result<Vec<ObjectKey>> {
         let mut keys = Vec::new();
         for kind in kinds() {
-            let (key, object) = self.object(&kind);
-            let reply = send(&self.client, &Request::create(&kind, &object)).await?;
-            self.take(&kind, &reply);
+            let key = self.mark_of(&kind).await.with_context(|| format!("the API server takes no {kind}"))?;
             self.there.push((kind, key.clone()));
             keys.push(key);
         }
         Ok(keys)
+    }
+
+    /// A server that has just come back may refuse for a while, and a connection of before breaks at its first use.
+    async fn mark_of(&mut self, kind: &Kind) -> anyhow::Result<ObjectKey> {
+        const TRIES: usize = 30;
+        let mut tried = 0;
+        loop {
+            tried += 1;
+            let (key, object) = self.object(kind);
+            match send(&self.client, &Request::create(kind, &object)).await {
+                Ok(reply) => {
+                    self.take(kind, &reply);
+                    return Ok(key);
+                }
+                Err(error) if tried == TRIES => return Err(error.into()),
+                Err(_) => tokio::time::sleep(Duration::from_secs(1)).await,
+            }
+        }
     }
 
     fn take(&mut self, kind: &Kind, reply: &Reply) {

@@ -130,10 +130,7 @@ impl Faults {
     /// Everything works again, wherever the last fault was interrupted.
     pub async fn heal(&mut self, client: &kube::Client) -> anyhow::Result<()> {
         self.proxy.set(Mode::Open);
-        if !self.api_server.is_running() {
-            self.api_server.start(&[], client).await?;
-        }
-        Ok(())
+        self.api_server.ensure_ready(client).await
     }
 
     /// What was done, in words.

@@ -15,6 +15,7 @@ mod watched;
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
@@ -58,8 +59,18 @@ struct Args {
 const BACK_WITHIN: Duration = Duration::from_mins(5);
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    let args = Args::parse();
+async fn main() -> ExitCode {
+    match run(Args::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        // The facts come last, where a log that is cut still shows them; `RUST_BACKTRACE` would bury them.
+        Err(error) => {
+            println!("failed: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(args: Args) -> anyhow::Result<()> {
     let program = match &args.kubereel {
         Some(path) => path.clone(),
         None => beside_this_program()?,

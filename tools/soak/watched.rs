@@ -40,6 +40,8 @@ impl Watched {
         let log = std::fs::File::create(log)?;
         let mut command = Command::new(program);
         command.arg("record").arg("--kubeconfig").arg(kubeconfig).arg("--out").arg(reel).arg("--overwrite");
+        // What is redacted is not what the API server says.
+        command.args(["--keep", "env"]);
         let child =
             command.stdout(Stdio::null()).stderr(log).spawn().context("the recorder does not start")?;
         let mut watched = Watched { child, clock: SystemClock::start(), samples: Vec::new() };

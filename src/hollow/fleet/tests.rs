@@ -32,7 +32,7 @@ fn at(millis: u64) -> Instants {
 fn fire(fleet: &mut Fleet, millis: u64) -> Vec<String> {
     let mut fired = Vec::new();
     while let Some(request) = fleet.fire_next(at(millis)) {
-        fleet.answered(&request, Outcome::Done, TraceTime::from_millis(millis));
+        fleet.answered(request.waiting().as_ref(), Outcome::Done, TraceTime::from_millis(millis));
         fired.push(format!("{} {:?}", request.request.describe(), request.action));
     }
     fired

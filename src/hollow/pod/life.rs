@@ -17,6 +17,7 @@ const KILLED: i32 = 137;
 
 /// What a hollow node does besides the least that a pod needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each habit is there or not, whatever the others are")]
 pub struct Habits {
     /// Gets a pod before it patches its status, as the kubelet's status manager does.
     pub reads_first: bool,

@@ -4,6 +4,8 @@ mod admission;
 mod life;
 mod shape;
 mod status;
+#[cfg(test)]
+mod tests;
 
 pub(super) use admission::{NodeFacts, Usage, admit};
 pub use life::Habits;

@@ -157,6 +157,7 @@ struct Terminated {
     finished_at: Option<String>,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]
 fn is_zero(number: &i64) -> bool {
     *number == 0
 }

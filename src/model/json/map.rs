@@ -85,6 +85,30 @@ impl Map {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
+    /// The entry with this number.
+    pub(super) fn entry(&self, at: usize) -> Option<&(Text, Json)> {
+        self.0.get(at)
+    }
+
+    /// The number of a key's entry, looked for at `near` first.
+    pub(super) fn position(&self, key: &str, near: usize) -> Option<usize> {
+        match self.0.get(near) {
+            Some((own, _)) if own == key => Some(near),
+            _ => self.find(key).ok(),
+        }
+    }
+
+    /// The same keys with other values for the entries of these numbers.
+    pub(super) fn with(&self, values: impl Iterator<Item = (usize, Json)>) -> Map {
+        let mut entries = self.0.to_vec();
+        for (at, value) in values {
+            if let Some(entry) = entries.get_mut(at) {
+                entry.1 = value;
+            }
+        }
+        Map(entries.into())
+    }
+
     fn find(&self, key: &str) -> Result<usize, usize> {
         self.0.binary_search_by(|(own, _)| own.as_str().cmp(key))
     }

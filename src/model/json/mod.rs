@@ -1,6 +1,7 @@
 //! JSON values whose parts are shared: a clone costs nothing, a changed copy shares all that did not change.
 
 mod map;
+mod read;
 mod serde;
 #[cfg(test)]
 mod tests;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use serde_json::{Number, Value};
 
 pub use map::Map;
+pub use read::{Fate, Reading, Rule, Rules};
 
 /// A string that is cloned without copying: short ones are kept in place, longer ones are shared.
 pub type Text = smol_str::SmolStr;

@@ -109,7 +109,7 @@ fn header(options: &SeriesOptions, clock: &dyn Clock, number: u64, previous: Opt
     let mut header = Header {
         id: uuid::Uuid::new_v4().to_string(),
         started_wall_ns: clock.wall_ns(),
-        redaction: options.redaction.rules(),
+        redaction: options.redaction.described(),
         ..options.header.clone()
     };
     if let Some(anonymizer) = options.redaction.anonymizer() {

@@ -24,8 +24,10 @@ impl NodeShape {
         let mut labels: Map<String, Value> =
             self.labels.iter().map(|(k, v)| (k.clone(), v.as_str().into())).collect();
         labels.insert("kubernetes.io/hostname".to_owned(), self.name.as_str().into());
-        labels.insert("kubernetes.io/os".to_owned(), "linux".into());
-        labels.insert("kubernetes.io/arch".to_owned(), "amd64".into());
+        for prefix in ["", "beta."] {
+            labels.insert(format!("{prefix}kubernetes.io/os"), "linux".into());
+            labels.insert(format!("{prefix}kubernetes.io/arch"), "amd64".into());
+        }
         json!({
             "apiVersion": "v1", "kind": "Node",
             "metadata": {"name": self.name, "labels": labels},

@@ -1,0 +1,310 @@
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use clap::{Args, ValueEnum};
+use tokio::time::{interval, sleep};
+
+use super::Outcome;
+use super::args::ConnectArgs;
+use super::signals::stoppable;
+use crate::hollow::{
+    Adopt, Counts, Defaults, Distribution, Host, HostOptions, NodeGroup, NodeGroups, Profile, Shard,
+};
+use crate::k8s::connect;
+use crate::model::{Taint, parse_quantity_milli};
+use crate::pace::{Clock, Stop, SystemClock};
+
+/// How often the file of node groups is looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// How often the log says how it goes, while nodes are being registered.
+const SAY_EVERY: Duration = Duration::from_secs(5);
+
+/// Runs hollow nodes: thousands in one process, which a control plane takes for kubelets.
+///
+/// Pods on them start, run, end and go as on real nodes, but have no containers. Annotations of a pod say otherwise than
+/// the defaults: kubereel.dev/start-millis, run-seconds, exit-code, failures, init-seconds, init-exit-code,
+/// termination-seconds. A node's annotation kubereel.dev/failure makes it fail: stop, not-ready, flap:2m,90s.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  kubereel cluster up --name lab --detach
+  kubereel hollow --nodes 1000 --cluster lab
+  kubereel hollow --nodes 1000 --name-prefix hollow- \\
+      --capacity cpu=72,memory=256Gi,ephemeral-storage=15726578Mi,pods=110,nvidia.com/gpu=8 \\
+      --labels zone=a --taints dedicated=test:NoSchedule --profile kubelet
+  kubereel hollow --config groups.yaml --shard 0/4      node groups of a file, a quarter of them
+  kubereel hollow --nodes 0 --adopt annotation:kwok.x-k8s.io/node=fake
+  kubectl annotate node hollow-3 kubereel.dev/failure=stop
+
+A file of node groups, read again when it changes and on SIGHUP:
+  groups:
+    - {namePrefix: small-, nodes: 500, capacity: {cpu: \"4\", memory: 16Gi, pods: \"110\"}}
+    - {namePrefix: gpu-, nodes: 20, capacity: {cpu: \"72\", memory: 512Gi, pods: \"110\", nvidia.com/gpu: \"8\"},
+       labels: {accelerator: a100}, taints: [{key: gpu, effect: NoSchedule}]}")]
+pub(super) struct HollowArgs {
+    #[command(flatten)]
+    target: ConnectArgs,
+    /// How many nodes.
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    nodes: u32,
+    /// What their names begin with; a number from 0 follows.
+    #[arg(long, default_value = "hollow-", value_name = "PREFIX")]
+    name_prefix: String,
+    /// Capacity by resource, extended resources included.
+    #[arg(
+        long,
+        value_delimiter = ',',
+        value_name = "NAME=QUANTITY",
+        value_parser = parse_quantity,
+        default_value = "cpu=4,memory=32Gi,ephemeral-storage=100Gi,pods=110"
+    )]
+    capacity: Vec<(String, String)>,
+    /// Allocatable by resource, where it differs from the capacity.
+    #[arg(long, value_delimiter = ',', value_name = "NAME=QUANTITY", value_parser = parse_quantity)]
+    allocatable: Vec<(String, String)>,
+    /// Labels besides those that every kubelet sets.
+    #[arg(long, value_delimiter = ',', value_name = "KEY=VALUE", value_parser = parse_pair)]
+    labels: Vec<(String, String)>,
+    /// Annotations.
+    #[arg(long, value_delimiter = ',', value_name = "KEY=VALUE", value_parser = parse_pair)]
+    annotations: Vec<(String, String)>,
+    /// Taints that the nodes register with.
+    #[arg(long, value_delimiter = ',', value_name = "KEY[=VALUE]:EFFECT", value_parser = parse_taint)]
+    taints: Vec<Taint>,
+    /// Node groups, YAML; in place of the options about nodes above.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["nodes", "name_prefix", "capacity", "allocatable", "labels", "annotations", "taints"])]
+    config: Option<PathBuf>,
+    /// How faithfully the nodes send what kubelets send.
+    #[arg(long, value_enum, default_value_t = ProfileArg::Light)]
+    profile: ProfileArg,
+    /// Play only a part of the nodes: 0/3, 1/3 or 2/3. Default: the pod's number where `JOB_COMPLETION_INDEX` or the name
+    /// of a StatefulSet's pod tells it and --shards says of how many.
+    #[arg(long, value_name = "I/N")]
+    shard: Option<Shard>,
+    /// Of how many processes this is one; which one, its environment says.
+    #[arg(long, value_name = "N", conflicts_with = "shard", value_parser = clap::value_parser!(u32).range(1..))]
+    shards: Option<u32>,
+    /// Nodes made by others to keep as well: KEY=VALUE for a label, annotation:KEY=VALUE for an annotation.
+    #[arg(long, value_name = "SELECTOR")]
+    adopt: Option<Adopt>,
+    /// From binding to the start of a pod: 2s, uniform:1s,5s, exp:3s or lognormal:2s,0.8.
+    #[arg(long, value_name = "DURATION", default_value = "0s")]
+    start_latency: Distribution,
+    /// How long the containers of a Job's pod run.
+    #[arg(long, value_name = "DURATION", default_value = "1s")]
+    job_run_time: Distribution,
+    /// How long containers take to stop; the grace period caps it.
+    #[arg(long, value_name = "DURATION", default_value = "0s")]
+    termination: Distribution,
+    /// The kubelet version that the nodes show; default: the API server's.
+    #[arg(long, default_value = "", hide_default_value = true, value_name = "VERSION")]
+    kubelet_version: String,
+    /// The InternalIP of all nodes; default: a made-up one for each.
+    #[arg(long, value_name = "IP")]
+    node_ip: Option<IpAddr>,
+    /// The port of the kubelet's endpoint that the nodes show.
+    #[arg(long, value_name = "PORT", default_value_t = 10250)]
+    kubelet_port: u16,
+    /// What happens to the nodes at the end.
+    #[arg(long, value_enum, default_value_t = OnStop::Remove)]
+    on_stop: OnStop,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ProfileArg {
+    /// One watch for all nodes, no reads, no events: the least load.
+    Light,
+    /// What a kubelet sends.
+    Kubelet,
+}
+
+/// What happens to the nodes at the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum OnStop {
+    /// They are deleted.
+    Remove,
+    /// They stay, and turn NotReady; the next start takes them over.
+    Keep,
+}
+
+/// Runs `kubereel hollow`.
+pub(super) async fn run(args: HollowArgs) -> anyhow::Result<Outcome> {
+    let groups = args.groups()?;
+    let options = args.options()?;
+    let target = connect(&args.target.choose()?.connect).await?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
+    tracing::info!("hollow nodes on {target}");
+    stoppable(async |stop| {
+        let host = Host::start(&target, &clock, options);
+        host.set_groups(&groups).await?;
+        play(&host, &args, groups, &stop).await?;
+        if args.on_stop == OnStop::Remove {
+            tracing::info!("removing the nodes");
+            host.remove_nodes().await.context("the nodes could not be removed")?;
+        }
+        Ok(Outcome::Done)
+    })
+    .await
+}
+
+/// Until the end is asked for: follows the file of node groups and says how it goes.
+async fn play(host: &Host, args: &HollowArgs, mut groups: Vec<NodeGroup>, stop: &Stop) -> anyhow::Result<()> {
+    let mut look = interval(LOOK_EVERY);
+    let mut said = Counts::default();
+    let mut quiet = Duration::ZERO;
+    while !stop.is_stopped() {
+        tokio::select! {
+            _ = look.tick() => {
+                match args.groups() {
+                    Ok(now) if now != groups => {
+                        tracing::info!("the node groups have changed");
+                        groups = now;
+                        host.set_groups(&groups).await?;
+                    }
+                    Ok(_) => {}
+                    // A file that is being written; what was read before goes on.
+                    Err(error) => tracing::warn!("{error:#}; the node groups stay as they are"),
+                }
+                quiet += LOOK_EVERY;
+                let counts = host.counts();
+                if counts.registered != said.registered && quiet >= SAY_EVERY.min(LOOK_EVERY) {
+                    tracing::info!("{} of {} nodes registered, {} pods", counts.registered, counts.nodes, counts.pods);
+                    said = counts;
+                    quiet = Duration::ZERO;
+                }
+            }
+            () = sleep(Duration::from_millis(100)) => {}
+        }
+    }
+    Ok(())
+}
+
+impl HollowArgs {
+    fn groups(&self) -> anyhow::Result<Vec<NodeGroup>> {
+        let Some(path) = &self.config else {
+            let map = |pairs: &[(String, String)]| pairs.iter().cloned().collect::<BTreeMap<_, _>>();
+            return Ok(vec![NodeGroup {
+                name_prefix: self.name_prefix.clone(),
+                nodes: self.nodes,
+                capacity: map(&self.capacity),
+                allocatable: map(&self.allocatable),
+                labels: map(&self.labels),
+                annotations: map(&self.annotations),
+                taints: self.taints.clone(),
+            }]);
+        };
+        let text =
+            std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let groups: NodeGroups = serde_saphyr::from_str(&text)
+            .with_context(|| format!("{} is no list of node groups", path.display()))?;
+        for group in &groups.groups {
+            for (name, quantity) in group.capacity.iter().chain(&group.allocatable) {
+                parse_quantity_milli(quantity).with_context(|| {
+                    format!(
+                        "{}: group {}: {name}: {quantity:?} is no quantity",
+                        path.display(),
+                        group.name_prefix
+                    )
+                })?;
+            }
+        }
+        Ok(groups.groups)
+    }
+
+    fn options(&self) -> anyhow::Result<HostOptions> {
+        Ok(HostOptions {
+            profile: match self.profile {
+                ProfileArg::Light => Profile::Light,
+                ProfileArg::Kubelet => Profile::Kubelet,
+            },
+            shard: self.shard()?,
+            adopt: self.adopt.clone(),
+            defaults: Defaults {
+                start_latency: self.start_latency,
+                job_run_time: self.job_run_time,
+                termination: self.termination,
+            },
+            kubelet_version: self.kubelet_version.clone(),
+            node_ip: self.node_ip,
+            kubelet_port: self.kubelet_port,
+        })
+    }
+
+    fn shard(&self) -> anyhow::Result<Shard> {
+        let Some(count) = self.shards else { return Ok(self.shard.unwrap_or_default()) };
+        let read = |name: &str| std::env::var(name).ok();
+        let index = pod_index(read("JOB_COMPLETION_INDEX").as_deref(), read("HOSTNAME").as_deref());
+        let Some(index) = index else {
+            bail!(
+                "--shards {count}: neither JOB_COMPLETION_INDEX nor HOSTNAME ends in a number; give --shard I/{count}"
+            );
+        };
+        if index >= count {
+            bail!(
+                "--shards {count}: this is process number {index}, counted from 0; are there more replicas than shards?"
+            );
+        }
+        Ok(Shard { index, count })
+    }
+}
+
+/// Which pod of an Indexed Job or of a StatefulSet this is.
+fn pod_index(completion: Option<&str>, hostname: Option<&str>) -> Option<u32> {
+    let ordinal = || hostname?.rsplit_once('-')?.1.parse().ok();
+    completion.and_then(|index| index.parse().ok()).or_else(ordinal)
+}
+
+fn parse_pair(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or_else(|| format!("{text:?}: write KEY=VALUE"))?;
+    if key.is_empty() { Err(format!("{text:?} has no key")) } else { Ok((key.to_owned(), value.to_owned())) }
+}
+
+fn parse_quantity(text: &str) -> Result<(String, String), String> {
+    let (name, quantity) = parse_pair(text)?;
+    if parse_quantity_milli(&quantity).is_none() {
+        return Err(format!("{quantity:?} is no quantity: write 4, 500m, 256Gi"));
+    }
+    Ok((name, quantity))
+}
+
+fn parse_taint(text: &str) -> Result<Taint, String> {
+    let (rest, effect) =
+        text.rsplit_once(':').ok_or_else(|| format!("{text:?}: write KEY[=VALUE]:EFFECT"))?;
+    if !["NoSchedule", "PreferNoSchedule", "NoExecute"].contains(&effect) {
+        return Err(format!("{effect:?} is no effect: NoSchedule, PreferNoSchedule or NoExecute"));
+    }
+    let (key, value) = rest.split_once('=').unwrap_or((rest, ""));
+    Ok(Taint { key: key.to_owned(), value: value.to_owned(), effect: effect.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn taints_are_as_kubectl_writes_them() {
+        let taint = parse_taint("dedicated=test:NoSchedule").unwrap();
+        assert_eq!((taint.key.as_str(), taint.value.as_str()), ("dedicated", "test"));
+        assert_eq!(parse_taint("gpu:NoExecute").unwrap().value, "");
+        assert!(parse_taint("gpu").is_err() && parse_taint("gpu:Never").is_err());
+    }
+
+    #[test]
+    fn a_pod_knows_its_number() {
+        assert_eq!(pod_index(Some("3"), Some("hollow-7")), Some(3));
+        assert_eq!(pod_index(None, Some("hollow-7")), Some(7));
+        assert_eq!(pod_index(None, Some("laptop")), None);
+        assert_eq!(pod_index(None, None), None);
+    }
+
+    #[test]
+    fn quantities_are_checked() {
+        assert!(parse_quantity("cpu=72").is_ok() && parse_quantity("cpu=many").is_err());
+        assert!(parse_quantity("cpu").is_err() && parse_pair("=x").is_err());
+    }
+}
