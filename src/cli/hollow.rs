@@ -1,5 +1,5 @@
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -107,9 +107,9 @@ pub(super) struct HollowArgs {
     /// The InternalIP of all nodes; default: a made-up one for each.
     #[arg(long, value_name = "IP")]
     node_ip: Option<IpAddr>,
-    /// The port of the kubelet's endpoint that the nodes show.
-    #[arg(long, value_name = "PORT", default_value_t = 10250)]
-    kubelet_port: u16,
+    /// Where the kubelet's HTTPS endpoint of all nodes listens: `kubectl logs`, metrics-server.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:10250")]
+    kubelet_address: SocketAddr,
     /// What happens to the nodes at the end.
     #[arg(long, value_enum, default_value_t = OnStop::Remove)]
     on_stop: OnStop,
@@ -141,12 +141,15 @@ pub(super) async fn run(args: HollowArgs) -> anyhow::Result<Outcome> {
     tracing::info!("hollow nodes on {target}");
     stoppable(async |stop| {
         let host = Host::start(&target, &clock, options);
+        // The nodes do without it: another kubelet on this machine may have the port.
+        let served = host.serve().await.map_err(|e| tracing::warn!("{:#}", anyhow::Error::new(e)));
         host.set_groups(&groups).await?;
         play(&host, &args, groups, &stop).await?;
         if args.on_stop == OnStop::Remove {
             tracing::info!("removing the nodes");
             host.remove_nodes().await.context("the nodes could not be removed")?;
         }
+        drop(served);
         Ok(Outcome::Done)
     })
     .await
@@ -231,7 +234,7 @@ impl HollowArgs {
             },
             kubelet_version: self.kubelet_version.clone(),
             node_ip: self.node_ip,
-            kubelet_port: self.kubelet_port,
+            kubelet: self.kubelet_address,
         })
     }
 

@@ -33,7 +33,7 @@ pub use distribution::Distribution;
 pub use driver::{Driver, Report, TraceNow};
 pub use failure::{FAILURE_ANNOTATION, Failure};
 pub use fleet::{Fleet, HollowRequest, Instants, Outcome, Waiting};
-pub use group::{NodeGroup, NodeGroups, Shard};
+pub use group::{HOLLOW_LABEL, NodeGroup, NodeGroups, Shard};
 pub use host::{Counts, Defaults, Host, HostOptions, OWNER_ANNOTATION, Profile};
 pub use lease::Leases;
 pub use meter::{Histogram, Meter, Readings};

@@ -19,7 +19,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::Residents;
 use super::answer::{Answer, Answerer, Asked};
-use crate::hollow::lease::wall;
+use crate::hollow::keeper::wall;
 use crate::pace::Clock;
 
 /// A client that takes longer to shake hands or to ask is dropped.
