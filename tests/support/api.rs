@@ -26,6 +26,17 @@ impl Api {
         self.runtime.block_on(send(&self.target.client, &request)).map(|reply| reply.body)
     }
 
+    pub fn get(&self, path: &str) -> Value {
+        let reply = self.runtime.block_on(send(&self.target.client, &Request::get(path.to_owned())));
+        reply.unwrap_or_else(|e| panic!("{e}")).body.to_value()
+    }
+
+    /// What is no object.
+    pub fn text(&self, path: &str) -> String {
+        let request = http::Request::get(path).body(Vec::new()).unwrap();
+        self.runtime.block_on(self.target.client.request_text(request)).unwrap_or_else(|e| panic!("{e}"))
+    }
+
     pub fn post(&self, path: &str, object: &Value) -> Json {
         self.try_post(path, object).unwrap_or_else(|e| panic!("{e}\n{object:#}"))
     }
