@@ -564,21 +564,42 @@ impl Fleet {
         self.nodes.get(name).map(|node| node.host.as_str())
     }
 
-    /// The pods of a node as objects, as far as they are remembered: names, requests, phase; `None` for a node that is
+    /// The node with this address; `None` where there is none or more than one.
+    pub fn node_at(&self, address: &str) -> Option<&str> {
+        let mut there = self.nodes.iter().filter(|(_, node)| node.host == address);
+        let (name, _) = there.next()?;
+        there.next().is_none().then_some(name.as_str())
+    }
+
+    /// The pods of a node as objects, as far as they are remembered: names, requests, status; `None` for a node that is
     /// not under care.
     pub fn pods_on(&self, node: &str) -> Option<Vec<Json>> {
-        let pods = self.nodes.get(node)?.pods.iter();
-        Some(pods.filter_map(|uid| Some(remembered(uid, self.pods.get(uid)?))).collect())
+        let node = self.nodes.get(node)?;
+        Some(node.pods.iter().filter_map(|uid| Some(remembered(uid, self.pods.get(uid)?, node))).collect())
     }
 
     /// One pod by its name.
     pub fn pod(&self, namespace: &str, name: &str) -> Option<Json> {
         let named = |pod: &Hosted| pod.key.name == name && pod.key.namespace.as_deref() == Some(namespace);
-        self.pods.iter().find(|(_, pod)| named(pod)).map(|(uid, pod)| remembered(uid, pod))
+        let (uid, pod) = self.pods.iter().find(|(_, pod)| named(pod))?;
+        Some(remembered(uid, pod, self.nodes.get(&pod.node)?))
     }
 }
 
-fn remembered(uid: &Text, pod: &Hosted) -> Json {
+fn remembered(uid: &Text, pod: &Hosted, node: &HollowNode) -> Json {
+    let status = StatusOf {
+        uid,
+        generation: pod.generation,
+        life: &pod.life,
+        shape: &pod.shape,
+        addresses: pod.addresses,
+        host: &node.host,
+        resize: &pod.resize,
+    };
+    // Nothing is reported by this: the times of the last changes stay as they are.
+    let mut transitions = pod.transitions;
+    let status = patch(&status, &mut transitions, 0);
+    let status: serde_json::Value = serde_json::from_slice(&status).unwrap_or_default();
     let container = |c: &super::pod::ContainerShape| {
         serde_json::json!({"name": c.name, "image": c.image,
             "resources": {"requests": c.resources.requests, "limits": c.resources.limits}})
@@ -589,7 +610,7 @@ fn remembered(uid: &Text, pod: &Hosted) -> Json {
         "metadata": {"name": pod.key.name, "namespace": pod.key.namespace, "uid": uid},
         "spec": {"nodeName": pod.node, "containers": main.iter().map(container).collect::<Vec<_>>(),
                  "initContainers": inits.iter().map(container).collect::<Vec<_>>()},
-        "status": {"phase": format!("{:?}", pod.life.phase)},
+        "status": status["status"],
     })
     .into()
 }

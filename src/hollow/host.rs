@@ -1,17 +1,19 @@
 use std::collections::{BTreeMap, HashMap};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::{StreamExt, stream};
 use serde::Deserialize;
+use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use super::adopt::{Adopt, status_of_adopted};
 use super::behaviour::{ContainerRun, PodBehaviour, annotated_behaviour};
 use super::distribution::Distribution;
 use super::driver::Driver;
+use super::endpoint::{Endpoint, EndpointError, Residents};
 use super::failure::FAILURE_ANNOTATION;
 use super::fleet::Fleet;
 use super::group::{Kubelet, NodeGroup, Shard};
@@ -22,7 +24,7 @@ use super::pod::Habits;
 use super::seen::{SeenNode, SeenPod};
 use super::watch::{Sight, follow};
 use crate::k8s::{K8sError, Request, Scope, Target, WatchLimits, Watcher, send, send_brief};
-use crate::model::{NODE, ObjectKey, POD};
+use crate::model::{Json, NODE, ObjectKey, POD};
 use crate::pace::Clock;
 
 /// Annotation that marks an object as made by kubereel without a replay (`kubereel hollow`, generators).
@@ -110,8 +112,8 @@ pub struct HostOptions {
     pub kubelet_version: String,
     /// The InternalIP of all nodes; absent: each has a made-up one.
     pub node_ip: Option<IpAddr>,
-    /// The port of the kubelet's endpoint.
-    pub kubelet_port: u16,
+    /// Where the kubelet's endpoint listens.
+    pub kubelet: SocketAddr,
 }
 
 /// How many there are.
@@ -177,7 +179,8 @@ impl Host {
         let kubelet = Kubelet {
             version: version.unwrap_or_else(|| target.version.clone()),
             address: options.node_ip,
-            port: options.kubelet_port,
+            listens: options.kubelet.ip(),
+            port: options.kubelet.port(),
         };
         let shared = Arc::new(Shared {
             client: target.client.clone(),
@@ -225,6 +228,14 @@ impl Host {
         self.shared.fleet.clone()
     }
 
+    /// Serves the kubelet's endpoint of these nodes to whoever connects to `listener`, until it is dropped.
+    ///
+    /// # Errors
+    /// Where no certificate can be made.
+    pub fn serve(&self, listener: TcpListener) -> Result<Endpoint, EndpointError> {
+        Endpoint::start(listener, Hosted(self.shared.fleet.clone()), self.shared.clock.clone())
+    }
+
     /// Deletes the nodes that this process registered, not those that it adopted.
     ///
     /// # Errors
@@ -232,6 +243,23 @@ impl Host {
     pub async fn remove_nodes(&self) -> Result<(), K8sError> {
         let gone = self.shared.set_groups(&[]);
         self.shared.delete(gone).await
+    }
+}
+
+/// What the endpoint tells about, straight from the fleet.
+struct Hosted(Arc<Mutex<Fleet>>);
+
+impl Residents for Hosted {
+    fn node_at(&self, address: IpAddr) -> Option<String> {
+        lock(&self.0).node_at(&address.to_string()).map(str::to_owned)
+    }
+
+    fn pods_on(&self, node: &str) -> Option<Vec<Json>> {
+        lock(&self.0).pods_on(node)
+    }
+
+    fn pod(&self, namespace: &str, name: &str) -> Option<Json> {
+        lock(&self.0).pod(namespace, name)
     }
 }
 

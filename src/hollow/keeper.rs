@@ -132,7 +132,7 @@ pub(super) fn instants(clock: &dyn Clock) -> Instants {
 }
 
 /// The wall clock as the API writes it.
-fn wall(clock: &dyn Clock) -> DateTime<Utc> {
+pub(super) fn wall(clock: &dyn Clock) -> DateTime<Utc> {
     DateTime::from_timestamp_nanos(clock.wall_ns())
 }
 
