@@ -31,6 +31,8 @@ pub struct NodeGroup {
     pub annotations: BTreeMap<String, String>,
     /// Taints that they register with.
     pub taints: Vec<Taint>,
+    /// Pods that each of them runs from a file of its own.
+    pub static_pods: Vec<Value>,
 }
 
 /// The node groups of a file.

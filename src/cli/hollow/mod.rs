@@ -17,7 +17,9 @@ use super::Outcome;
 use super::args::ConnectArgs;
 use super::signals::{Ending, ending_with};
 use crate::expose::MetricsServer;
-use crate::hollow::{Adopt, Counts, Defaults, Distribution, Host, HostOptions, NodeGroup, Profile, Shard};
+use crate::hollow::{
+    Adopt, Counts, Defaults, Distribution, Host, HostOptions, Morph, NodeGroup, Profile, Shard,
+};
 use crate::k8s::connect;
 use crate::model::{Taint, parse_quantity_milli};
 use crate::pace::{Clock, Stop, SystemClock};
@@ -40,7 +42,7 @@ Examples:
   kubereel hollow --nodes 1000 --cluster lab
   kubereel hollow --nodes 1000 --name-prefix hollow- \\
       --capacity cpu=72,memory=256Gi,ephemeral-storage=15726578Mi,pods=110,nvidia.com/gpu=8 \\
-      --labels zone=a --taints dedicated=test:NoSchedule --profile kubelet
+      --labels zone=a --taints dedicated=test:NoSchedule --profile kubelet --morph kubelet,proxy
   kubereel hollow --config groups.yaml --shard 0/4      node groups of a file, a quarter of them
   kubereel hollow --nodes 0 --adopt annotation:kwok.x-k8s.io/node=fake
   kubectl annotate node hollow-3 kubereel.dev/failure=stop
@@ -86,6 +88,10 @@ pub(super) struct HollowArgs {
     /// How faithfully the nodes send what kubelets send.
     #[arg(long, value_enum, default_value_t = ProfileArg::Light)]
     profile: ProfileArg,
+    /// Which programs of a node are played: its kubelet, its kube-proxy, or both. Without kubelet the nodes are somebody
+    /// else's.
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "kubelet")]
+    morph: Vec<MorphArg>,
     /// Play only a part of the nodes: 0/3, 1/3 or 2/3. Default: the pod's number where `JOB_COMPLETION_INDEX` or the name
     /// of a StatefulSet's pod tells it and --shards says of how many.
     #[arg(long, value_name = "I/N")]
@@ -126,8 +132,14 @@ pub(super) struct HollowArgs {
 enum ProfileArg {
     /// One watch for all nodes, no reads, no events: the least load.
     Light,
-    /// What a kubelet sends.
+    /// What a kubelet sends: each node has its own watches, reads before it writes, asks for tokens, posts events.
     Kubelet,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum MorphArg {
+    Kubelet,
+    Proxy,
 }
 
 /// What happens to the nodes at the end.
@@ -223,6 +235,7 @@ impl HollowArgs {
             labels: map(&self.labels),
             annotations: map(&self.annotations),
             taints: self.taints.clone(),
+            static_pods: Vec::new(),
         })
     }
 
@@ -242,6 +255,10 @@ impl HollowArgs {
             profile: match self.profile {
                 ProfileArg::Light => Profile::Light,
                 ProfileArg::Kubelet => Profile::Kubelet,
+            },
+            morph: Morph {
+                kubelet: self.morph.contains(&MorphArg::Kubelet),
+                proxy: self.morph.contains(&MorphArg::Proxy),
             },
             shard: self.shard()?,
             adopt: self.adopt.clone(),

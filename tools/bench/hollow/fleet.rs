@@ -109,7 +109,7 @@ impl Drop for Fleet {
 fn kubereel(nodes: usize, more: &[&str]) -> Command {
     let mut command = Command::new(KUBEREEL);
     command.args(["hollow", "--nodes", &nodes.to_string(), "--name-prefix", "hollow-"]);
-    command.args(["--capacity", CAPACITY]).args(more);
+    command.args(["--capacity", CAPACITY, "--kubelet-address", "127.0.0.1:0"]).args(more);
     command
 }
 

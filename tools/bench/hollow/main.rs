@@ -4,6 +4,7 @@
 //! cargo bench --bench hollow -- traffic        requests of 20 nodes: kubemark, then each profile
 //! cargo bench --bench hollow -- scale          1,000 nodes and 5,000 pods: KWOK, then kubereel
 //! cargo bench --bench hollow -- stub 10000     leases of 10,000 nodes against a server that only answers
+//! cargo bench --bench hollow -- outage 10000   the same, with the server away for a minute
 //! ```
 //!
 //! `tools/peers.py kwok kubemark` builds the others first.
@@ -55,6 +56,14 @@ enum What {
         #[arg(long, value_enum, value_delimiter = ',', default_value = "kwok,light")]
         who: Vec<Who>,
     },
+    /// Requests after a stub was away.
+    Outage {
+        #[arg(default_value_t = 10_000)]
+        nodes: usize,
+        /// For so many seconds.
+        #[arg(long, default_value_t = 60)]
+        away: u64,
+    },
     /// Lateness of leases and memory against a stub.
     Stub {
         #[arg(default_value_t = 10_000)]
@@ -69,6 +78,7 @@ async fn main() -> anyhow::Result<()> {
     match Args::parse().what {
         What::Traffic { nodes, window, who } => traffic::measure(nodes, window, &who).await,
         What::Scale { nodes, pods, window, who } => scale::measure(nodes, pods, window, &who).await,
+        What::Outage { nodes, away } => stub::outage(nodes, away).await,
         What::Stub { nodes, window } => stub::measure(nodes, window).await,
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -18,6 +19,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep};
 
 use crate::fleet::{Fleet, Who};
@@ -39,30 +41,80 @@ struct Leases {
     gaps: Vec<f64>,
 }
 
-pub async fn measure(nodes: usize, window: u64) -> anyhow::Result<()> {
-    let seen = Arc::new(Seen::default());
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let address = listener.local_addr()?;
-    tokio::spawn(serve(listener, seen.clone()));
-    let folder = tempfile::tempdir()?;
-    let kubeconfig = folder.path().join("kubeconfig");
-    let config = json!({"apiVersion": "v1", "kind": "Config", "current-context": "stub",
-        "clusters": [{"name": "stub", "cluster": {"server": format!("http://{address}")}}],
-        "users": [{"name": "stub", "user": {}}],
-        "contexts": [{"name": "stub", "context": {"cluster": "stub", "user": "stub"}}]});
-    std::fs::write(&kubeconfig, config.to_string())?;
-    let mut fleet = Fleet::start(Who::Light, nodes, &kubeconfig, folder.path())?;
-    let start = Instant::now();
-    while seen.lock().last.len() < nodes {
-        fleet.check()?;
-        ensure!(
-            start.elapsed() < Duration::from_mins(5),
-            "{} leases after five minutes",
-            seen.lock().last.len()
-        );
-        sleep(Duration::from_millis(200)).await;
+/// A stub that listens, and the kubeconfig that leads to it.
+struct Stub {
+    seen: Arc<Seen>,
+    address: SocketAddr,
+    server: JoinHandle<()>,
+    folder: tempfile::TempDir,
+}
+
+impl Stub {
+    async fn start() -> anyhow::Result<Stub> {
+        let seen = Arc::new(Seen::default());
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?;
+        let folder = tempfile::tempdir()?;
+        let config = json!({"apiVersion": "v1", "kind": "Config", "current-context": "stub",
+            "clusters": [{"name": "stub", "cluster": {"server": format!("http://{address}")}}],
+            "users": [{"name": "stub", "user": {}}],
+            "contexts": [{"name": "stub", "context": {"cluster": "stub", "user": "stub"}}]});
+        std::fs::write(folder.path().join("kubeconfig"), config.to_string())?;
+        let server = tokio::spawn(serve(listener, seen.clone()));
+        Ok(Stub { seen, address, server, folder })
     }
-    let registered = start.elapsed();
+
+    /// Starts so many nodes and waits until all have a lease.
+    async fn fleet(&self, nodes: usize) -> anyhow::Result<(Fleet, Duration)> {
+        let mut fleet =
+            Fleet::start(Who::Light, nodes, &self.folder.path().join("kubeconfig"), self.folder.path())?;
+        let start = Instant::now();
+        while self.seen.lock().last.len() < nodes {
+            fleet.check()?;
+            let leases = self.seen.lock().last.len();
+            ensure!(start.elapsed() < Duration::from_mins(5), "{leases} leases after five minutes");
+            sleep(Duration::from_millis(200)).await;
+        }
+        Ok((fleet, start.elapsed()))
+    }
+}
+
+/// What nodes do while the server is away, and when it is back.
+pub async fn outage(nodes: usize, away: u64) -> anyhow::Result<()> {
+    let mut stub = Stub::start().await?;
+    let (mut fleet, _) = stub.fleet(nodes).await?;
+    sleep(Duration::from_secs(12)).await;
+    stub.server.abort();
+    sleep(Duration::from_secs(away)).await;
+    stub.seen.lock().last.clear();
+    let listener = TcpListener::bind(stub.address).await?;
+    let (back, before) = (Instant::now(), stub.seen.requests.load(Ordering::Relaxed));
+    stub.server = tokio::spawn(serve(listener, stub.seen.clone()));
+    let (mut counts, mut renewed) = (vec![before], None);
+    while counts.len() <= 200 {
+        sleep(Duration::from_millis(100)).await;
+        counts.push(stub.seen.requests.load(Ordering::Relaxed));
+        if renewed.is_none() && stub.seen.lock().last.len() == nodes {
+            renewed = Some(back.elapsed());
+        }
+    }
+    fleet.check()?;
+    stub.server.abort();
+    let peak = counts.windows(11).map(|window| window[10] - window[0]).max().unwrap_or(0);
+    let steady = (counts[200] - counts[100]) as f64 / 10.0;
+    println!(
+        "| nodes | away, s | all leases renewed after, s | peak requests/s | 10 to 20 s after, requests/s |"
+    );
+    println!("| --- | --- | --- | --- | --- |");
+    let renewed = renewed.map_or("not within 20".to_owned(), |after| format!("{:.1}", after.as_secs_f64()));
+    println!("| {nodes} | {away} | {renewed} | {peak} | {steady:.0} |");
+    Ok(())
+}
+
+pub async fn measure(nodes: usize, window: u64) -> anyhow::Result<()> {
+    let stub = Stub::start().await?;
+    let seen = &stub.seen;
+    let (mut fleet, registered) = stub.fleet(nodes).await?;
     // Until each lease has been renewed, its gap counts from its creation.
     sleep(Duration::from_secs(12)).await;
     seen.lock().gaps.clear();
@@ -72,6 +124,8 @@ pub async fn measure(nodes: usize, window: u64) -> anyhow::Result<()> {
     let seconds = start.elapsed().as_secs_f64();
     let cpu = (fleet.cpu_seconds()? - cpu) / seconds;
     let rate = (seen.requests.load(Ordering::Relaxed) - requests) as f64 / seconds;
+    fleet.check()?;
+    stub.server.abort();
     let mut gaps = std::mem::take(&mut seen.lock().gaps);
     // A lease that did not come at all is as late as it is now.
     gaps.extend(seen.lock().last.values().map(|last| last.elapsed().as_secs_f64()).filter(|age| *age > 10.5));
@@ -109,10 +163,12 @@ impl Seen {
     }
 }
 
+/// Until it is dropped, with all connections.
 async fn serve(listener: TcpListener, seen: Arc<Seen>) {
+    let mut connections = JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
         let seen = seen.clone();
-        tokio::spawn(async move {
+        connections.spawn(async move {
             let service = service_fn(move |request| answer(request, seen.clone()));
             // The client goes when it goes.
             let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
