@@ -15,7 +15,8 @@ use crate::trace::{Reader, RunInfo, digest_of};
 /// Plays a reel against a cluster: nodes and pods as inputs, decisions left to its scheduler.
 ///
 /// The target wants a kube-controller-manager with the node-lifecycle-controller; nodes are hollow, made and kept
-/// alive by this process. The run is recorded into a reel of its own.
+/// alive by this process. The run is recorded into a reel of its own. A lockstep run taints nodes by itself: it
+/// repeats exactly only where that controller is off, as in the clusters of `kubereel compare`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

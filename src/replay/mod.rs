@@ -7,6 +7,7 @@ mod open;
 mod plan;
 mod run;
 mod scheduler;
+mod tainting;
 mod target;
 mod world;
 
