@@ -24,6 +24,9 @@ SUITES = {
     "scheduling": (r"\[sig-scheduling\]", r"Feature:|Alpha|Slow"),
     "apps": (r"\[sig-apps\]", r"Feature:|Alpha|Slow|\[Disruptive\]|\[Flaky\]"),
 }
+CAPACITY = {"cpu": "8", "memory": "32Gi", "ephemeral-storage": "100Gi", "pods": "110"}
+# Two: a few specs are about several.
+ZONES = ["a", "b"]
 KWOK_STAGES = ["pod/fast", "node/fast", "node/heartbeat-with-lease"]
 
 
@@ -73,11 +76,11 @@ def kwok_command(kubeconfig, folder):
 
 def create_nodes(kubeconfig, count):
     """For KWOK, which makes no nodes."""
-    resources = {"cpu": "8", "memory": "32Gi", "ephemeral-storage": "100Gi", "pods": "110"}
     nodes = [
         {"apiVersion": "v1", "kind": "Node",
-         "metadata": {"name": f"hollow-{n}", "labels": {"kubernetes.io/hostname": f"hollow-{n}"}},
-         "status": {"capacity": resources, "allocatable": resources}} for n in range(count)]
+         "metadata": {"name": f"hollow-{n}", "labels": {
+             "kubernetes.io/hostname": f"hollow-{n}", "topology.kubernetes.io/zone": ZONES[n % len(ZONES)]}},
+         "status": {"capacity": CAPACITY, "allocatable": CAPACITY}} for n in range(count)]
     items = json.dumps({"apiVersion": "v1", "kind": "List", "items": nodes})
     subprocess.run(["kubectl", "--kubeconfig", kubeconfig, "create", "-f", "-"], input=items, text=True, check=True,
                    stdout=subprocess.DEVNULL)
@@ -87,9 +90,13 @@ def hollow_nodes(on, kubeconfig, count, folder):
     if on == "kwok":
         create_nodes(kubeconfig, count)
         return process(kwok_command(kubeconfig, folder), folder / "kwok.log")
-    capacity = "cpu=8,memory=32Gi,ephemeral-storage=100Gi,pods=110"
-    command = [KUBEREEL, "hollow", "--kubeconfig", kubeconfig, "--nodes", str(count), "--name-prefix", "hollow-",
-               "--capacity", capacity, "--profile", "kubelet"]
+    groups = [
+        {"namePrefix": f"hollow-{zone}-", "nodes": len(range(number, count, len(ZONES))), "capacity": CAPACITY,
+         "labels": {"topology.kubernetes.io/zone": zone}} for number, zone in enumerate(ZONES)]
+    # JSON is YAML.
+    (folder / "groups.yaml").write_text(json.dumps({"groups": groups}))
+    command = [KUBEREEL, "hollow", "--kubeconfig", kubeconfig, "--config", folder / "groups.yaml",
+               "--profile", "kubelet", "--kubelet-address", "127.0.0.1:0"]
     return process(command, folder / "hollow.log")
 
 

@@ -212,24 +212,26 @@ impl Shared {
         });
     }
 
-    /// Somebody deleted a static pod's mirror: the old one goes at once, and a new one comes.
-    fn see_mirror(&self, pod: &SeenPod, is_there: bool) {
-        let (node, meta) = (&pod.spec.node_name, &pod.metadata);
-        if is_there {
-            let key = ObjectKey {
-                kind: "Pod".into(),
-                namespace: Some(meta.namespace.clone()),
-                name: meta.name.clone(),
-            };
-            let request = Request::delete(&POD, &key, Some(0), Some(&meta.uid));
-            return self.send(node, request);
-        }
-        let Some(group) = lock(&self.groups).get(node.as_str()).cloned() else { return };
-        let Some(uid) = pod.owner_uid() else { return };
+    /// Somebody deletes a static pod's mirror: it goes at once, since the pod itself has nothing to end.
+    fn let_mirror_go(&self, pod: &SeenPod) {
+        let meta = &pod.metadata;
+        let key = ObjectKey {
+            kind: "Pod".into(),
+            namespace: Some(meta.namespace.clone()),
+            name: meta.name.clone(),
+        };
+        self.send(&pod.spec.node_name, Request::delete(&POD, &key, Some(0), Some(&meta.uid)));
+    }
+
+    /// A static pod's mirror is gone: a new one comes, if its node still has the pod.
+    fn replace_mirror(&self, pod: &SeenPod) {
+        let node = &pod.spec.node_name;
+        let statics = lock(&self.groups).get(node.as_str()).map(|group| group.static_pods.clone());
+        let (Some(statics), Some(uid)) = (statics, pod.owner_uid()) else { return };
         let now = instants(&*self.clock).wall;
-        let mirrors = group.static_pods.iter().map(|pod| mirror(pod, node, uid, now));
-        let same = |mirror: &Json| mirror["metadata"]["name"].as_str() == Some(meta.name.as_str());
-        if let Some(mirror) = mirrors.into_iter().find(same) {
+        let mut mirrors = statics.iter().map(|pod| mirror(pod, node, uid, now));
+        let same = |mirror: &Json| mirror["metadata"]["name"].as_str() == Some(pod.name());
+        if let Some(mirror) = mirrors.find(same) {
             self.post_mirror(node, mirror);
         }
     }
@@ -237,13 +239,10 @@ impl Shared {
     /// `node`: whose own watch it is; none for the one that all share.
     fn see_pod(&self, sight: Sight<SeenPod>, node: Option<&str>) {
         let now = self.clock.now();
+        let is_ours = |pod: &SeenPod| pod.is_mirror() && self.keeper.has(&pod.spec.node_name);
         match &sight {
-            Sight::There(pod)
-                if pod.is_mirror() && pod.is_deleting() && self.keeper.has(&pod.spec.node_name) =>
-            {
-                self.see_mirror(pod, true);
-            }
-            Sight::Gone(pod) if pod.is_mirror() => self.see_mirror(pod, false),
+            Sight::There(pod) if pod.is_deleting() && is_ours(pod) => self.let_mirror_go(pod),
+            Sight::Gone(pod) if is_ours(pod) => self.replace_mirror(pod),
             _ => {}
         }
         if let Some(node) = node {
