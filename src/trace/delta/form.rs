@@ -268,7 +268,7 @@ impl Applied<'_> {
             return self.all(at, changes, 1);
         }
         let before = at.clone();
-        let slots = slots().map(|value| value.cloned()).collect();
+        let slots = slots().map(Option::<&Json>::cloned).collect();
         let (moved, cost) = (self.moved, self.cost);
         self.all(at, changes, 1)?;
         let (moved, cost) = (self.moved - moved, self.cost - cost);
@@ -437,7 +437,8 @@ mod tests {
         form.close();
         let mut object = Json::Null;
         let (mut budget, mut work) = (Budget { left: 1 << 10 }, Work::default());
-        form.apply(&mut object, &mut [Some("x".into())], &mut Memo::default(), &mut budget, &mut work).unwrap();
+        form.apply(&mut object, &mut [Some("x".into())], &mut Memo::default(), &mut budget, &mut work)
+            .unwrap();
         assert_eq!(object, json!({"a": "x", "b": {"c": "x"}}));
     }
 

@@ -171,7 +171,7 @@ mod tests {
     #[test]
     fn little_is_kept() {
         let mut memo = Memo::default();
-        let wide = |entries: u32| Json::from_iter((0..entries).map(|n| Json::Number(n.into())));
+        let wide = |entries: u32| (0..entries).map(|n| Json::Number(n.into())).collect::<Json>();
         memo.keep(0, made(&wide(1_100), Json::Null));
         assert!(memo.made.is_empty(), "more than {LARGEST}");
         for print in 0..10_000 {
