@@ -7,6 +7,8 @@ mod node;
 mod pod;
 mod quantity;
 mod record;
+mod requests;
+mod selector;
 mod time;
 
 pub use event::{ObjectEvent, ObjectKey, Verb};
@@ -19,4 +21,6 @@ pub use quantity::parse_quantity_milli;
 pub use record::{
     ActionKind, ActionReport, ClockAnchor, Gap, GapReason, Note, PhaseMark, Record, RunPhase, Synced,
 };
+pub use requests::Requests;
+pub use selector::{Selector, tolerates, wants_node};
 pub use time::TraceTime;

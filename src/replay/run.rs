@@ -10,6 +10,7 @@ use super::lockstep::{Lockstep, StepWall};
 use super::open::{self, OpenTime};
 use super::plan::{Action, Plan, Submission};
 use super::scheduler::{Baseline, SchedulerProbe};
+use super::tainting::Tainting;
 use super::target::refuse_used;
 use super::world::{DEFAULT_SCHEDULER, PodNow, World, WorldState};
 use crate::hollow::{Driver, Fleet, Leases, SeenPod, TraceNow};
@@ -46,6 +47,13 @@ impl Mode {
         match self {
             Mode::Open { .. } => "open",
             Mode::Lockstep => "lockstep",
+        }
+    }
+
+    fn tainting(&self) -> Tainting {
+        match self {
+            Mode::Open { .. } => Tainting::Controller,
+            Mode::Lockstep => Tainting::Replay,
         }
     }
 }
@@ -239,6 +247,7 @@ impl Stage {
             clock: clock.clone(),
             sink: sink.clone(),
             world: World::default(),
+            tainting: mode.tainting(),
             fleet,
             leases: Arc::new(Leases::start(target.client.clone(), clock.clone())),
             now,
