@@ -6,6 +6,7 @@ SAMPLE    ?= traces/churn.reel
 MINUTES   ?= 60
 KUBEREEL  := target/release/kubereel
 VENV      := target/venv
+CLOUDS    := $(VENV)/bin/fake-gcs-server $(if $(shell command -v npm),$(VENV)/bin/azurite-blob)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint fmt bench soak audit programs clean
@@ -19,7 +20,7 @@ demo: ## compare two real kube-scheduler versions on the shipped recording
 	$(KUBEREEL) cluster install $(BASELINE) --component kube-scheduler
 	$(KUBEREEL) compare $(SAMPLE) --baseline $(BASELINE) --candidate $(CANDIDATE)
 
-test: lint programs $(VENV)/ready $(VENV)/bin/versitygw ## lints, then all tests, those against the real control plane included
+test: lint programs $(VENV)/ready $(VENV)/bin/versitygw $(CLOUDS) ## lints, then all tests, those against the real control plane included
 	KUBEREEL_PYTHON=$(CURDIR)/$(VENV)/bin/python cargo test --locked
 	cargo run --locked --example soak -- --minutes 3 --fault-every 20
 
@@ -32,6 +33,14 @@ $(VENV)/ready:
 # The S3 server that the tests of uploads run against.
 $(VENV)/bin/versitygw: | $(VENV)/ready
 	GOBIN=$(CURDIR)/$(VENV)/bin go install github.com/versity/versitygw/cmd/versitygw@v1.8.0
+
+# Emulators of Azure's and Google's stores for the tests of uploads; the first needs npm.
+$(VENV)/bin/azurite-blob: | $(VENV)/ready
+	npm install --silent --no-audit --no-fund --prefix $(VENV)/azurite azurite@3.35.0
+	ln -sf ../azurite/node_modules/.bin/azurite-blob $@
+
+$(VENV)/bin/fake-gcs-server: | $(VENV)/ready
+	GOBIN=$(CURDIR)/$(VENV)/bin go install github.com/fsouza/fake-gcs-server@v1.52.2
 
 lint: ## formatting and clippy, warnings denied
 	cargo fmt --check

@@ -1,5 +1,6 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
 
 use memchr::memmem;
 
@@ -14,10 +15,18 @@ const KEPT: usize = 1 << 10;
 pub(super) struct Recent {
     hasher: RandomState,
     /// By the UIDs that an object's text names first: its own, and its owner's, whose other objects are like it.
-    new: HashMap<u64, Json>,
+    new: HashMap<u64, Seen>,
     /// What `new` was when it was full.
-    old: HashMap<u64, Json>,
-    last: Json,
+    old: HashMap<u64, Seen>,
+    last: Seen,
+}
+
+/// An object as it was read.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Seen {
+    pub(super) object: Json,
+    /// The text of its `spec`, which most changes leave as it is.
+    pub(super) spec: Option<Arc<str>>,
 }
 
 /// Hashes of the UIDs that an object's text names first.
@@ -25,19 +34,19 @@ pub(super) type Uids = [Option<u64>; 2];
 
 impl Recent {
     /// The object that is most likely to resemble the one with these UIDs; null where there was none.
-    pub(super) fn like(&self, uids: Uids) -> &Json {
+    pub(super) fn like(&self, uids: Uids) -> &Seen {
         let known = |uid: u64| self.new.get(&uid).or_else(|| self.old.get(&uid));
         uids.into_iter().flatten().find_map(known).unwrap_or(&self.last)
     }
 
     /// Takes note of an object.
-    pub(super) fn keep(&mut self, uids: Uids, object: &Json) {
-        self.last = object.clone();
+    pub(super) fn keep(&mut self, uids: Uids, seen: &Seen) {
+        self.last = seen.clone();
         if self.new.len() >= 2 * KEPT {
             self.old = std::mem::take(&mut self.new);
         }
         for uid in uids.into_iter().flatten() {
-            self.new.insert(uid, object.clone());
+            self.new.insert(uid, seen.clone());
         }
     }
 
@@ -71,26 +80,27 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn pod(name: &str, owner: &str) -> (String, Json) {
+    fn pod(name: &str, owner: &str) -> (String, Seen) {
         let pod = json!({"metadata": {"name": name, "uid": name, "x": [{"uid": owner}]}});
-        (pod.to_string(), pod.into())
+        (pod.to_string(), Seen { object: pod.into(), spec: None })
     }
 
     #[test]
     fn an_object_is_like_itself_then_like_its_siblings_then_like_any() {
         let mut recent = Recent::default();
         let all = [pod("a", "web"), pod("b", "web"), pod("c", "db")];
-        assert!(recent.like(recent.uids(all[0].0.as_bytes())).is_null());
+        assert!(recent.like(recent.uids(all[0].0.as_bytes())).object.is_null());
         for (text, object) in &all {
             recent.keep(recent.uids(text.as_bytes()), object);
         }
-        let like =
-            |recent: &Recent, (text, _): (String, Json)| recent.like(recent.uids(text.as_bytes())).clone();
-        assert_eq!(like(&recent, pod("a", "web")), all[0].1);
-        assert_eq!(like(&recent, pod("d", "web")), all[1].1);
-        assert_eq!(like(&recent, pod("d", "new")), all[2].1);
+        let like = |recent: &Recent, (text, _): (String, Seen)| {
+            recent.like(recent.uids(text.as_bytes())).object.clone()
+        };
+        assert_eq!(like(&recent, pod("a", "web")), all[0].1.object);
+        assert_eq!(like(&recent, pod("d", "web")), all[1].1.object);
+        assert_eq!(like(&recent, pod("d", "new")), all[2].1.object);
         recent.forget(recent.uids(all[0].0.as_bytes()));
-        assert_eq!(like(&recent, pod("a", "web")), all[1].1);
+        assert_eq!(like(&recent, pod("a", "web")), all[1].1.object);
     }
 
     #[test]

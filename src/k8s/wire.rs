@@ -9,8 +9,8 @@ use serde_json::Deserializer;
 use serde_json::de::SliceRead;
 use serde_json::value::RawValue;
 
-use super::recent::{Recent, Uids};
-use crate::model::{Json, Kind, Reading, Rules, Text, Verb};
+use super::recent::{Recent, Seen, Uids};
+use crate::model::{Json, Kind, Reading, Rules, Text, Texts, Verb};
 
 /// Set on the bookmark that ends the initial events of a streaming list (`InitialEventsAnnotationKey` in
 /// `k8s.io/apimachinery/pkg/apis/meta/v1/types.go`, v0.37.2).
@@ -120,37 +120,43 @@ impl Objects {
         Objects { rules, recent: Recent::default() }
     }
 
+    /// Reads what holds an object, and gives the text of the object's `spec` too.
     fn read<'b, T>(
         &self,
         bytes: &'b [u8],
         uids: Uids,
         read: impl FnOnce(Reading<'_>, &mut Deserializer<SliceRead<'b>>) -> serde_json::Result<T>,
-    ) -> Result<T, String> {
-        let reading = Reading { like: self.recent.like(uids), rules: &*self.rules };
+    ) -> Result<(T, Option<Arc<str>>), String> {
+        let like = self.recent.like(uids);
+        let texts = Texts::new("spec", like.spec.clone());
+        let reading = Reading { like: &like.object, rules: &*self.rules, texts: Some(&texts) };
         let mut from = Deserializer::from_slice(bytes);
         let value = read(reading, &mut from).and_then(|value| from.end().map(|()| value));
-        value.map_err(|e| e.to_string())
+        value.map(|value| (value, texts.read())).map_err(|e| e.to_string())
     }
 }
 
 impl ReadObjects<Json> for Objects {
     fn object(&mut self, bytes: &[u8]) -> Result<Json, String> {
         let uids = self.recent.uids(bytes);
-        let object = self.read(bytes, uids, |reading, from| reading.deserialize(from))?;
-        self.recent.keep(uids, &object);
-        Ok(object)
+        let (object, spec) = self.read(bytes, uids, |reading, from| reading.deserialize(from))?;
+        let seen = Seen { object, spec };
+        self.recent.keep(uids, &seen);
+        Ok(seen.object)
     }
 
     fn line(&mut self, bytes: &[u8]) -> Result<Line, String> {
         let uids = self.recent.uids(bytes);
-        let (event, object) = self.read(bytes, uids, |reading, from| RawLine(reading).deserialize(from))?;
+        let read = self.read(bytes, uids, |reading, from| RawLine(reading).deserialize(from));
+        let ((event, object), spec) = read?;
         let Some(verb) = verb_of(&event) else { return other_line(&event, &object) };
         if verb == Verb::Deleted {
             self.recent.forget(uids);
-        } else {
-            self.recent.keep(uids, &object);
+            return Ok(Line::Change { verb, object });
         }
-        Ok(Line::Change { verb, object })
+        let seen = Seen { object, spec };
+        self.recent.keep(uids, &seen);
+        Ok(Line::Change { verb, object: seen.object })
     }
 }
 

@@ -13,7 +13,7 @@ mod time;
 
 pub use event::{ObjectEvent, ObjectKey, Verb};
 pub(crate) use json::spliced;
-pub use json::{Fate, Json, Map, Reading, Rule, Rules, Text};
+pub use json::{Fate, Json, Map, Reading, Rule, Rules, Text, Texts};
 pub use kind::{CONTEXT_KINDS, EVENT, Kind, NODE, POD};
 pub use node::{NodeView, ReadyStatus, Taint, is_lifecycle_taint};
 pub use pod::{ContainerEnd, DisruptionReason, ID_ANNOTATION, Phase, PodView, is_id};

@@ -198,18 +198,22 @@ fn deployment(draw: &mut Draw, number: usize) -> Deployment {
         for second in 0..60 {
             line = line.replace(&format!("2026-11-24T10:57:{second:02}Z"), &format!("@T{second}@"));
         }
-        let mut event: Value = serde_json::from_str(&line).expect("the recorded life is JSON lines");
-        event["object"]["metadata"]["resourceVersion"] = "@RV@".into();
+        // As text, so that all fields stay where the API server puts them.
+        let event: Value = serde_json::from_str(&line).expect("the recorded life is JSON lines");
+        let version = format!("\"resourceVersion\":{}", event["object"]["metadata"]["resourceVersion"]);
+        line = line.replacen(&version, "\"resourceVersion\":\"@RV@\"", 1);
         // Every third service has a tenant label, so that not all pods have one structure.
         if number.is_multiple_of(3) {
-            event["object"]["metadata"]["labels"]["tenant"] = format!("tenant-{}", number % 7).into();
+            let tenant = format!("\"tenant\":\"tenant-{}\",\"tier\":", number % 7);
+            line = line.replacen("\"tier\":", &tenant, 1);
         }
         let verb = match event["type"].as_str() {
             Some("ADDED") => Verb::Added,
             Some("DELETED") => Verb::Deleted,
             _ => Verb::Modified,
         };
-        (verb, event["object"].to_string())
+        let object = line.split_once("\"object\":").and_then(|(_, object)| object.strip_suffix('}'));
+        (verb, object.expect("an event has an object").to_owned())
     });
     Deployment { steps: steps.collect(), replica_set }
 }

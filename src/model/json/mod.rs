@@ -14,7 +14,7 @@ use serde_json::{Number, Value};
 
 pub use map::Map;
 pub(crate) use map::spliced;
-pub use read::{Fate, Reading, Rule, Rules};
+pub use read::{Fate, Reading, Rule, Rules, Texts};
 
 /// A string that is cloned without copying: short ones are kept in place, longer ones are shared.
 pub type Text = smol_str::SmolStr;

@@ -6,16 +6,14 @@ use super::place::Read;
 use super::{Rule, Rules};
 use crate::model::json::{Json, Map, Text};
 
-/// The entries of a map that is being read beside the one that was expected.
+/// The entries of a map that is being read beside the one that was expected. What is as expected takes a bit.
 pub(super) struct Entries<'a> {
     expected: Option<&'a Map>,
-    read: Vec<(Name, Read)>,
-    /// Which of the first entries of the expected map have come: a map of the same length and with all of them
-    /// has its keys.
+    /// Which of the first entries of the expected map have come.
     seen: u128,
-    /// Where the next key is looked for first: most maps come in one order.
-    next: usize,
-    any_new: bool,
+    /// Entries of the expected map, by number, that have other values.
+    changed: Vec<(usize, Json)>,
+    new: Vec<(Text, Json)>,
 }
 
 /// What a value is called.
@@ -33,8 +31,7 @@ pub(super) struct Key<'a> {
 
 impl<'a> Entries<'a> {
     pub(super) fn beside(expected: Option<&'a Map>) -> Entries<'a> {
-        let read = Vec::with_capacity(expected.map_or(0, Map::len));
-        Entries { expected, read, seen: 0, next: 0, any_new: false }
+        Entries { expected, seen: 0, changed: Vec::new(), new: Vec::new() }
     }
 
     /// The value that is expected under a key.
@@ -45,48 +42,61 @@ impl<'a> Entries<'a> {
         }
     }
 
-    pub(super) fn add(&mut self, key: Key<'_>, read: Read) {
-        if matches!(read, Read::Nothing) {
-            return;
+    /// Whether a key is of this name.
+    pub(super) fn is(&self, key: &Key<'_>, name: &str) -> bool {
+        match &key.name {
+            Name::Expected(at) => {
+                self.expected.and_then(|map| map.entry(*at)).is_some_and(|(own, _)| own == name)
+            }
+            Name::New(own) => own == name,
         }
+    }
+
+    /// Takes an entry; of equal keys the last one counts.
+    pub(super) fn add(&mut self, key: Key<'_>, read: Read) {
         match key.name {
             Name::Expected(at) => {
-                self.seen |= 1_u128.checked_shl(at as u32).unwrap_or(0);
-                self.next = at + 1;
+                let Some(value) = self.changed_to(at, read) else { return };
+                self.changed.push((at, value));
             }
-            Name::New(_) => self.any_new = true,
+            Name::New(key) => self.new.extend(read.beside(None).map(|value| (key, value))),
         }
-        self.any_new |= matches!(read, Read::New(_));
-        self.read.push((key.name, read));
+    }
+
+    /// Notes that an expected entry has come, and gives its value unless it is the expected one.
+    fn changed_to(&mut self, at: usize, read: Read) -> Option<Json> {
+        let bit = 1_u128.checked_shl(at as u32).unwrap_or(0);
+        let value = match read {
+            Read::Nothing => return None,
+            Read::Same if bit != 0 => {
+                self.changed.retain(|(changed, _)| *changed != at);
+                None
+            }
+            // There are no bits for so many.
+            Read::Same => self.expected.and_then(|map| map.entry(at)).map(|(_, value)| value.clone()),
+            Read::New(value) => Some(value),
+        };
+        self.seen |= bit;
+        value
     }
 
     /// The map.
     pub(super) fn close(self) -> Read {
-        let Some(expected) = self.expected else { return Read::New(Json::Object(self.made())) };
-        let all = self.read.len() == expected.len() && self.seen.count_ones() as usize == expected.len();
-        if all && !self.any_new {
+        let Some(expected) = self.expected else { return Read::New(Json::Object(self.new.into())) };
+        let all = self.new.is_empty() && self.seen.count_ones() as usize == expected.len();
+        if all && self.changed.is_empty() {
             return Read::Same;
         }
         if all {
-            let values = self.read.into_iter().filter_map(|(name, read)| match (name, read) {
-                (Name::Expected(at), Read::New(value)) => Some((at, value)),
-                _ => None,
-            });
-            return Read::New(Json::Object(expected.with(values)));
+            return Read::New(Json::Object(expected.with(self.changed.into_iter())));
         }
-        Read::New(Json::Object(self.made()))
-    }
-
-    fn made(self) -> Map {
-        let expected = self.expected;
-        let entry = |(name, read): (Name, Read)| match name {
-            Name::Expected(at) => {
-                let (key, like) = expected?.entry(at)?;
-                Some((key.clone(), read.beside(Some(like))?))
-            }
-            Name::New(key) => Some((key, read.beside(None)?)),
-        };
-        self.read.into_iter().filter_map(entry).collect()
+        let seen = |at: usize| self.seen & 1_u128.checked_shl(at as u32).unwrap_or(0) != 0;
+        let same = expected.iter().enumerate().filter(|(at, _)| seen(*at));
+        let same = same.map(|(_, (key, value))| (key.clone(), value.clone()));
+        let changed = self.changed.into_iter();
+        let changed = changed.filter_map(|(at, value)| Some((expected.entry(at)?.0.clone(), value)));
+        // Of equal keys the last one counts.
+        Read::New(Json::Object(same.chain(changed).chain(self.new).collect()))
     }
 }
 
@@ -117,7 +127,7 @@ impl<'a> Visitor<'_> for KeySeed<'_, 'a> {
             return Ok(None);
         }
         let rule = self.rules.and_then(|rules| rules.rule(key));
-        let at = self.beside.expected.and_then(|map| map.position(key, self.beside.next));
+        let at = self.beside.expected.and_then(|map| map.position(key));
         let name = at.map_or_else(|| Name::New(Text::new(key)), Name::Expected);
         Ok(Some(Key { name, rule }))
     }

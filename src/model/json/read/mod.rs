@@ -5,12 +5,14 @@ mod entries;
 mod place;
 #[cfg(test)]
 mod tests;
+mod text;
 
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer};
 
 use self::place::{Place, Under};
+pub use self::text::Texts;
 use super::Json;
 
 /// What becomes of a field, by the type of its value.
@@ -65,6 +67,8 @@ pub struct Reading<'a> {
     pub like: &'a Json,
     /// What is left out.
     pub rules: &'a dyn Rules,
+    /// The text of a field of `like`, so that an equal one need not be read. Only where `serde_json` reads.
+    pub texts: Option<&'a Texts>,
 }
 
 impl fmt::Debug for Reading<'_> {
@@ -77,7 +81,8 @@ impl<'de> DeserializeSeed<'de> for Reading<'_> {
     type Value = Json;
 
     fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Json, D::Error> {
-        let place = Place { like: Some(self.like), rules: self.rules, under: Under::Rules(None) };
+        let place =
+            Place { like: Some(self.like), rules: self.rules, under: Under::Rules(None), texts: self.texts };
         Ok(place.deserialize(from)?.beside(Some(self.like)).unwrap_or_default())
     }
 }

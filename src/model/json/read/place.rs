@@ -4,6 +4,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Seq
 use serde_json::Number;
 
 use super::entries::{Entries, KeySeed};
+use super::text::{TextSeed, Texts};
 use super::{Fate, Rule, Rules};
 use crate::model::json::{Json, Text};
 
@@ -44,6 +45,8 @@ pub(super) struct Place<'a> {
     pub(super) like: Option<&'a Json>,
     pub(super) rules: &'a dyn Rules,
     pub(super) under: Under<'a>,
+    /// What is known of the text there.
+    pub(super) texts: Option<&'a Texts>,
 }
 
 impl<'a> Place<'a> {
@@ -145,7 +148,8 @@ impl<'de> Visitor<'de> for Place<'_> {
         // Made only once an element differs.
         let mut items: Option<Vec<Json>> = None;
         let mut count = 0;
-        while let Some(read) = from.next_element_seed(Place { like: like(count), under, ..self })? {
+        let place = Place { under, texts: None, ..self };
+        while let Some(read) = from.next_element_seed(Place { like: like(count), ..place })? {
             let new = !matches!(read, Read::Same);
             if new && items.is_none() {
                 items = Some(expected.unwrap_or_default()[..count].to_vec());
@@ -183,7 +187,11 @@ impl<'de> Visitor<'de> for Place<'_> {
                 continue;
             };
             let under = if rules.is_some() { Under::Rules(key.rule) } else { Under::Nothing };
-            let read = from.next_value_seed(Place { like: entries.expected(&key), under, ..self })?;
+            let place = Place { like: entries.expected(&key), under, texts: None, ..self };
+            let read = match self.texts.filter(|texts| entries.is(&key, texts.field())) {
+                Some(texts) => from.next_value_seed(TextSeed { place, texts })?,
+                None => from.next_value_seed(place)?,
+            };
             entries.add(key, read);
         }
         Ok(entries.close())

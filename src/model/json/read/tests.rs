@@ -2,11 +2,11 @@ use proptest::prelude::*;
 use serde::de::DeserializeSeed;
 use serde_json::{Value, json};
 
-use super::{Fate, Reading, Rule, Rules};
+use super::{Fate, Reading, Rule, Rules, Texts};
 use crate::model::json::Json;
 
 fn read(text: &str, like: &Json, rules: &dyn Rules) -> Json {
-    Reading { like, rules }.deserialize(&mut serde_json::Deserializer::from_str(text)).unwrap()
+    Reading { like, rules, texts: None }.deserialize(&mut serde_json::Deserializer::from_str(text)).unwrap()
 }
 
 fn is_same(a: &Json, b: &Json) -> bool {
@@ -33,6 +33,49 @@ fn what_is_equal_is_shared_and_what_is_not_is_new() {
     assert!(is_same(&new["status"]["l"][0], &old["status"]["l"][0]));
     assert!(!is_same(&new["status"]["l"][1], &old["status"]["l"][1]));
     assert!(is_same(&read(&old.to_string(), &old, &()), &old));
+}
+
+#[test]
+fn a_field_of_the_same_text_is_taken_over_unread() {
+    let texts = |before: Option<&str>| Texts::new("spec", before.map(Into::into));
+    let read = |text: &str, like: &Json, rules: &dyn Rules, texts: &Texts| {
+        Reading { like, rules, texts: Some(texts) }
+            .deserialize(&mut serde_json::Deserializer::from_str(text))
+            .unwrap()
+    };
+    let (spec, rules) = (r#"{"a": [1, {"b": "x"}], "env": [{"value": "s"}]}"#, Sample::new());
+    let text = format!(r#"{{"spec":{spec},"in":{{"spec":1}},"gone":1}}"#);
+    let first_texts = texts(None);
+    let first = read(&text, &Json::Null, &rules, &first_texts);
+    assert_eq!(first, json!({"spec": {"a": [1, {"b": "x"}], "env": [{}]}, "in": {"spec": 1}}));
+    let known = first_texts.read();
+    assert_eq!(known.as_deref(), Some(spec));
+    let second = texts(known.as_deref());
+    assert!(is_same(&read(&text, &first, &rules, &second), &first));
+    assert_eq!(second.read(), known);
+    let third = texts(known.as_deref());
+    assert_eq!(read(r#"{"spec":{"a":2}}"#, &first, &rules, &third), json!({"spec": {"a": 2}}));
+    assert_eq!(third.read().as_deref(), Some(r#"{"a":2}"#));
+}
+
+#[test]
+fn a_field_that_is_left_out_does_not_come_back_by_its_text() {
+    let texts = Texts::new("gone", Some("1".into()));
+    let reading = Reading { like: &Json::Null, rules: &Sample::new(), texts: Some(&texts) };
+    let read = reading.deserialize(&mut serde_json::Deserializer::from_str(r#"{"gone":1}"#)).unwrap();
+    assert_eq!(read, json!({}));
+}
+
+#[test]
+fn deep_nesting_is_an_error_in_a_field_whose_text_is_kept_too() {
+    let nested = |levels: usize| format!(r#"{{"spec":{}"}}]"{}}}"#, "[".repeat(levels), "]".repeat(levels));
+    for (levels, fits) in [(120, true), (121, false), (100_000, false)] {
+        let texts = Texts::new("spec", None);
+        let reading = Reading { like: &Json::Null, rules: &(), texts: Some(&texts) };
+        let text = nested(levels);
+        let read = reading.deserialize(&mut serde_json::Deserializer::from_str(&text));
+        assert_eq!(read.is_ok(), fits, "{levels}");
+    }
 }
 
 #[test]
