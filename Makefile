@@ -55,11 +55,12 @@ programs:
 fmt: ## format the code
 	cargo fmt
 
-bench: ## the differ by size; the trace format and the recorder beside other ways to do the same
+bench: ## the differ by size; the trace format, the recorder and the importers beside other ways to do the same
 	cargo bench --locked --bench diff
 	cargo bench --locked --bench trace
 	cargo bench --locked --bench record
 	cargo bench --locked --bench overhead
+	cargo bench --locked --bench import
 
 soak: ## a recorder for MINUTES (60) on a cluster where something goes wrong every minute
 	cargo build --release --locked --bin kubereel --example soak

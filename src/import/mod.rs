@@ -28,6 +28,7 @@ mod rows;
 mod shaping;
 pub mod simkube;
 mod survey;
+pub mod synth;
 mod tally;
 #[cfg(test)]
 mod testing;

@@ -166,6 +166,25 @@ impl Objects {
         Ok(true)
     }
 
+    /// The same, with the state that the object had in the end. Whether it was known.
+    ///
+    /// # Errors
+    /// [`ImportError::Trace`].
+    pub fn gone_as<'de, D: Deserializer<'de>>(
+        &mut self,
+        at: TraceTime,
+        key: &ObjectKey,
+        text: D,
+        out: &mut Output,
+    ) -> Result<bool, ImportError> {
+        if let Some(known) = self.last.get_mut(key)
+            && let Ok(object) = (Reading { like: &known.clone(), rules: &*self.rules }).deserialize(text)
+        {
+            *known = object;
+        }
+        self.gone(at, key, false, out)
+    }
+
     /// Says that the first list is complete, unless that was said.
     ///
     /// # Errors

@@ -44,7 +44,8 @@ impl Report {
         lost: Vec<String>,
         mut remarks: Vec<String>,
     ) -> Report {
-        remarks.extend(remarks_on(&load));
+        let is_shaped = origin.options.contains_key("import.arrival");
+        remarks.extend(remarks_on(&load, is_shaped));
         Report {
             schema: SCHEMA,
             format: origin.format.to_owned(),
@@ -64,7 +65,7 @@ impl Report {
 }
 
 /// What the load itself calls for.
-fn remarks_on(load: &Load) -> Vec<String> {
+fn remarks_on(load: &Load, is_shaped: bool) -> Vec<String> {
     let mut remarks = Vec::new();
     if load.nodes == 0 {
         remarks.push("there are no nodes: no pod can be bound until the reel has some".to_owned());
@@ -74,8 +75,9 @@ fn remarks_on(load: &Load) -> Vec<String> {
     if let Some((name, share)) = highest.filter(|(_, share)| *share < EMPTY) {
         remarks.push(format!(
             "this is an empty cluster: at its peak the pods ask for {:.1} % of the nodes' {name} and for less of all \
-             else, so that no scheduler has to choose; --fill, --sample-nodes or --time-compress make a load of it",
-            share * 100.0
+             else, so that no scheduler has to choose{}",
+            share * 100.0,
+            if is_shaped { "; --fill, --sample-nodes or --time-compress make a load of it" } else { "" }
         ));
     }
     if load.misfits.pods > 0 {

@@ -18,6 +18,7 @@ use clap::{Args, Subcommand};
 use super::Outcome;
 
 pub(super) use report::table;
+pub(super) use target::TargetArgs;
 
 /// Makes reels of public traces, dumps, logs and tables.
 ///

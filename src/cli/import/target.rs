@@ -11,7 +11,7 @@ use crate::record::{Redaction, Sensitive};
 
 /// Where a reel goes, and how its report is printed.
 #[derive(Debug, Args)]
-pub(super) struct TargetArgs {
+pub(in crate::cli) struct TargetArgs {
     /// Where the reel goes.
     #[arg(short, long, value_name = "FILE")]
     out: PathBuf,
@@ -31,7 +31,7 @@ pub(super) struct TargetArgs {
 }
 
 impl TargetArgs {
-    pub(super) fn target(&self) -> Target {
+    pub(in crate::cli) fn target(&self) -> Target {
         let redaction = Redaction::keeping(&self.keep);
         Target {
             path: self.out.clone(),
@@ -44,7 +44,7 @@ impl TargetArgs {
     }
 
     /// Prints the report.
-    pub(super) fn tell(&self, imported: &Imported) -> anyhow::Result<Outcome> {
+    pub(in crate::cli) fn tell(&self, imported: &Imported) -> anyhow::Result<Outcome> {
         let (report, summary) = imported;
         let text = match self.format {
             Format::Table => {

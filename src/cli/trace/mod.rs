@@ -11,6 +11,7 @@ mod recover;
 mod rewrite;
 mod select;
 mod slice;
+mod synth;
 
 use clap::{Args, Subcommand};
 
@@ -23,7 +24,8 @@ Examples:
   kubereel trace info prod.reel
   kubereel trace cat prod.reel --kind Pod --namespace shop --from 1h --to 1h5m
   kubereel trace slice prod.reel --from 1h --to 2h -o hour.reel
-  kubereel trace recover broken.reel -o mended.reel")]
+  kubereel trace recover broken.reel -o mended.reel
+  kubereel trace synth preemption --nodes 50 -o preemption.reel")]
 pub(in crate::cli) struct TraceArgs {
     #[command(subcommand)]
     command: TraceCommand,
@@ -40,6 +42,7 @@ enum TraceCommand {
     Merge(merge::MergeArgs),
     Anonymize(anonymize::AnonymizeArgs),
     Export(export::ExportArgs),
+    Synth(synth::SynthArgs),
 }
 
 pub(in crate::cli) fn run(args: TraceArgs) -> anyhow::Result<Outcome> {
@@ -53,5 +56,6 @@ pub(in crate::cli) fn run(args: TraceArgs) -> anyhow::Result<Outcome> {
         TraceCommand::Merge(args) => merge::run(&args),
         TraceCommand::Anonymize(args) => anonymize::run(&args),
         TraceCommand::Export(args) => export::run(&args),
+        TraceCommand::Synth(args) => synth::run(&args),
     }
 }

@@ -1,6 +1,6 @@
 //! What each change of an audit log does to the objects of a cluster.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -15,15 +15,24 @@ use crate::model::{CONTEXT_KINDS, Json, Kind, NODE, ObjectKey, POD, PodView};
 /// What became of an entry, for the tally.
 pub type Took = Result<(), &'static str>;
 
-const UNSEEN: &str =
+/// Why a change is not in the reel: nobody knows its object.
+pub const UNSEEN: &str =
     "a change of an object that was there before the log begins (give its state with --initial)";
+/// Why a change is not in the reel: its answer came after that to the deletion of its object.
+pub const OVERTAKEN: &str = "a change that the deletion of its object overtook";
+
 const NO_BODY: &str = "a change without its body: the policy must log it at level Request or above";
 const NO_OBJECT: &str = "a change without the stored object: the policy must log it at level RequestResponse";
+
+/// Deletions that are remembered, to tell changes that they overtook from changes of what was never seen.
+const REMEMBERED: usize = 1 << 12;
 
 /// Applies entries to the objects of a reel.
 #[derive(Debug)]
 pub struct Apply {
     kinds: HashMap<(String, String), Kind>,
+    /// The last deletions with the time of their answers, the oldest first.
+    deleted: VecDeque<(ObjectKey, i64)>,
     /// The largest time that a binding took.
     pub slowest_binding: Duration,
 }
@@ -33,6 +42,7 @@ impl Default for Apply {
         let kinds = [POD, NODE].into_iter().chain(CONTEXT_KINDS.iter().cloned());
         Apply {
             kinds: kinds.map(|kind| ((kind.group.to_string(), kind.plural.to_string()), kind)).collect(),
+            deleted: VecDeque::new(),
             slowest_binding: Duration::ZERO,
         }
     }
@@ -47,7 +57,7 @@ struct Change<'a> {
 }
 
 impl Apply {
-    /// Applies an entry. The inner result says why it cannot be, or [`UNWANTED`].
+    /// Applies an entry, and says to which object. The inner result says why it cannot be, or [`UNWANTED`].
     ///
     /// # Errors
     /// [`ImportError::Trace`].
@@ -56,34 +66,50 @@ impl Apply {
         entry: &Entry,
         objects: &mut Objects,
         out: &mut Output,
-    ) -> Result<Took, ImportError> {
+    ) -> Result<(Option<ObjectKey>, Took), ImportError> {
         let is_binding = entry.subresource == "binding" || entry.resource == "bindings";
         let plural = if is_binding { "pods" } else { entry.resource.as_str() };
         let Some(kind) = self.kinds.get(&(entry.group.to_string(), plural.to_owned())) else {
-            return Ok(Err(UNWANTED));
+            return Ok((None, Err(UNWANTED)));
         };
         if entry.truncated {
-            return Ok(Err("an event whose bodies the server took out because they were too large"));
+            let why = "an event whose bodies the server took out because they were too large";
+            return Ok((None, Err(why)));
         }
         let namespace =
             Some(entry.namespace.clone()).filter(|namespace| kind.namespaced && !namespace.is_empty());
         let key = ObjectKey { kind: kind.name().into(), namespace, name: entry.name.clone() };
         let mut change = Change { entry, key, objects, out };
-        if is_binding {
-            let latency = Duration::from_nanos(u64::try_from(entry.latency).unwrap_or(0));
-            self.slowest_binding = self.slowest_binding.max(latency);
-            return change.bind();
-        }
-        match (entry.subresource.as_str(), entry.action) {
-            ("", Action::Create) => change.created(),
-            ("" | "status" | "resize" | "ephemeralcontainers", Action::Update | Action::Patch) => {
-                change.changed()
+        let took = match (entry.subresource.as_str(), entry.action) {
+            _ if is_binding => {
+                let latency = Duration::from_nanos(u64::try_from(entry.latency).unwrap_or(0));
+                self.slowest_binding = self.slowest_binding.max(latency);
+                change.bind()?
             }
-            ("", Action::Delete) => change.deleted(),
-            ("", Action::DeleteCollection) => change.all_deleted(),
-            ("eviction", Action::Create) => change.evicted(),
-            _ => Ok(Err("a subresource that changes nothing a scheduler reads")),
+            ("", Action::Create) => change.created()?,
+            ("" | "status" | "resize" | "ephemeralcontainers", Action::Update | Action::Patch) => {
+                change.changed()?
+            }
+            ("", Action::Delete) => change.deleted()?,
+            ("", Action::DeleteCollection) => change.all_deleted()?,
+            ("eviction", Action::Create) => change.evicted()?,
+            _ => Err("a subresource that changes nothing a scheduler reads"),
+        };
+        let key = change.key;
+        let took = if took == Err(UNSEEN) && self.is_overtaken(&key, entry) { Err(OVERTAKEN) } else { took };
+        if took.is_ok() && objects.last(&key).is_none() {
+            self.deleted.push_back((key.clone(), entry.at));
+            if self.deleted.len() > REMEMBERED {
+                self.deleted.pop_front();
+            }
         }
+        Ok((Some(key), took))
+    }
+
+    /// Whether a request was made while its object was still there.
+    fn is_overtaken(&self, key: &ObjectKey, entry: &Entry) -> bool {
+        let received = entry.at.saturating_sub(entry.latency);
+        self.deleted.iter().rev().any(|(gone, at)| gone == key && received <= *at)
     }
 }
 
@@ -177,7 +203,7 @@ impl Change<'_> {
             if !answer["metadata"]["deletionTimestamp"].is_null() && !is_removed(&answer) {
                 return self.whole(text);
             }
-            let gone = self.objects.gone(at, &self.key, false, self.out)?;
+            let gone = self.objects.gone_as(at, &self.key, &answer, self.out)?;
             return Ok(if gone { Ok(()) } else { Err(UNSEEN) });
         }
         let options =

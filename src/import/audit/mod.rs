@@ -7,14 +7,16 @@ mod merge;
 #[cfg(test)]
 mod tests;
 
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use apply::Apply;
+use apply::{Apply, OVERTAKEN, UNSEEN};
 use merge::Merged;
 
 use super::objects::Objects;
 use super::{ImportError, Imported, Input, Origin, Output, Place, Tally, Target, UNWANTED, dump};
+use crate::model::ObjectKey;
 
 /// An import of audit logs.
 #[derive(Debug, Clone)]
@@ -70,30 +72,81 @@ fn write(
     let mut objects = Objects::new(start, Arc::clone(&target.rules));
     dump::state(initial, &mut objects, &mut out, &mut tally)?;
     objects.complete(&mut out)?;
-    let mut apply = Apply::default();
+    let mut play = Play { apply: Apply::default(), objects, early: Early::default(), tally };
     let mut next = Some((first, name));
     while let Some((entry, name)) = next {
-        take(&entry, &name, &mut apply, &mut objects, &mut out, &mut tally)?;
-        next = merged.next_entry(&mut tally)?.map(|(entry, name)| (entry, name.to_owned()));
+        play.take(entry, name, &mut out)?;
+        next = merged.next_entry(&mut play.tally)?.map(|(entry, name)| (entry, name.to_owned()));
     }
+    let Play { apply, early, mut tally, .. } = play;
+    early.give_up(&mut tally);
     out.finish(tally, lost(), remarks(has_state, &apply))
 }
 
-fn take(
-    entry: &event::Entry,
-    name: &str,
-    apply: &mut Apply,
-    objects: &mut Objects,
-    out: &mut Output,
-    tally: &mut Tally,
-) -> Result<(), ImportError> {
-    let place = Place { input: name, line: entry.line };
-    match apply.apply(entry, objects, out)? {
-        Ok(()) => tally.used += 1,
-        Err(UNWANTED) => tally.skip(place, UNWANTED),
-        Err(why) => tally.bad(place, why),
+/// Changes that wait for their object at most.
+const EARLY: usize = 1 << 10;
+
+/// Changes whose answer came before the answer to the creation of their object: whoever watches can be that quick.
+#[derive(Debug, Default)]
+struct Early {
+    waiting: VecDeque<(ObjectKey, Box<event::Entry>, String)>,
+}
+
+impl Early {
+    /// Keeps a change; the oldest makes room.
+    fn push(&mut self, key: ObjectKey, entry: Box<event::Entry>, name: String, tally: &mut Tally) {
+        self.waiting.push_back((key, entry, name));
+        if self.waiting.len() > EARLY
+            && let Some((_, entry, name)) = self.waiting.pop_front()
+        {
+            tally.bad(Place { input: &name, line: entry.line }, UNSEEN);
+        }
     }
-    Ok(())
+
+    /// The changes of an object that has come.
+    fn of(&mut self, key: &ObjectKey) -> Vec<(Box<event::Entry>, String)> {
+        let (now, later) = self.waiting.drain(..).partition(|(own, _, _)| own == key);
+        self.waiting = later;
+        let now: VecDeque<_> = now;
+        now.into_iter().map(|(_, entry, name)| (entry, name)).collect()
+    }
+
+    fn give_up(self, tally: &mut Tally) {
+        for (_, entry, name) in self.waiting {
+            tally.bad(Place { input: &name, line: entry.line }, UNSEEN);
+        }
+    }
+}
+
+struct Play {
+    apply: Apply,
+    objects: Objects,
+    early: Early,
+    tally: Tally,
+}
+
+impl Play {
+    fn take(&mut self, entry: Box<event::Entry>, name: String, out: &mut Output) -> Result<(), ImportError> {
+        let (key, took) = self.apply.apply(&entry, &mut self.objects, out)?;
+        let place = Place { input: &name, line: entry.line };
+        match (took, key) {
+            (Ok(()), key) => {
+                self.tally.used += 1;
+                if let Some(key) =
+                    key.filter(|_| entry.action == event::Action::Create && !self.early.waiting.is_empty())
+                {
+                    for (mut early, name) in self.early.of(&key) {
+                        early.at = early.at.max(entry.at);
+                        self.take(early, name, out)?;
+                    }
+                }
+            }
+            (Err(UNSEEN), Some(key)) => self.early.push(key, entry, name, &mut self.tally),
+            (Err(why @ (UNWANTED | OVERTAKEN)), _) => self.tally.skip(place, why),
+            (Err(why), _) => self.tally.bad(place, why),
+        }
+        Ok(())
+    }
 }
 
 fn lost() -> Vec<String> {

@@ -190,6 +190,25 @@ fn what_cannot_be_told_is_counted() {
 }
 
 #[test]
+fn answers_that_overtake_each_other_are_put_right() {
+    let mut log = Log::default();
+    // The scheduler saw the pod, and bound it, before whoever made it had the answer.
+    log.asked("create", "pods/binding", json!({"target": {"name": "node-1"}}), Value::Null)
+        .asked("create", "pods", Value::Null, pod())
+        .asked("delete", "pods", json!({"gracePeriodSeconds": 0}), going(bound(), 0))
+        .asked("patch", "pods/status", status("Running"), Value::Null);
+    let last = log.lines.pop().unwrap().replace("10:00:04.000000Z", "10:00:02.500000Z");
+    log.lines.push(last);
+    let made = log.import();
+    assert_eq!(
+        made.events("Pod"),
+        ["1 added p - Pending", "1 modified p node-1 Pending", "2 deleted p node-1 Pending going"]
+    );
+    assert!(!made.report.rows.is_loss(), "{}", made.report.rows.reasons());
+    assert_eq!(made.report.rows.dropped[OVERTAKEN].count, 1);
+}
+
+#[test]
 fn packed_logs_and_marks_are_no_matter() {
     use std::io::Write as _;
     let mut log = Log::default();
