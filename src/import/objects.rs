@@ -110,7 +110,7 @@ impl Objects {
         out: &mut Output,
     ) -> Result<Result<(), &'static str>, ImportError> {
         let like = self.last.get(&key).cloned().unwrap_or_default();
-        let reading = Reading { like: &like, rules: &*self.rules };
+        let reading = Reading { like: &like, rules: &*self.rules, texts: None };
         let Ok(object) = reading.deserialize(text) else { return Ok(Err("an object that is no object")) };
         self.put(at, key, object, out).map(Ok)
     }
@@ -178,7 +178,8 @@ impl Objects {
         out: &mut Output,
     ) -> Result<bool, ImportError> {
         if let Some(known) = self.last.get_mut(key)
-            && let Ok(object) = (Reading { like: &known.clone(), rules: &*self.rules }).deserialize(text)
+            && let Ok(object) =
+                (Reading { like: &known.clone(), rules: &*self.rules, texts: None }).deserialize(text)
         {
             *known = object;
         }
