@@ -7,12 +7,12 @@
 //! | --- | --- |
 //! | 0 | [`model`], [`stats`] |
 //! | 1 | [`trace`], [`pace`], [`k8s`], [`expose`] |
-//! | 2 | [`record`], [`hollow`], [`cluster`], [`diff`] |
+//! | 2 | [`record`], [`import`], [`hollow`], [`cluster`], [`diff`] |
 //! | 3 | [`replay`] |
 //! | 4 | [`compare`], [`report`] |
 //! | 5 | [`cli`] |
 //!
-//! Flows meet only in the trace: `record` writes it, `replay` and `diff` read it.
+//! Flows meet only in the trace: `record` and `import` write it, `replay` and `diff` read it.
 
 pub mod cli;
 pub mod cluster;
@@ -20,6 +20,7 @@ pub mod compare;
 pub mod diff;
 pub mod expose;
 pub mod hollow;
+pub mod import;
 pub mod k8s;
 pub mod model;
 pub mod pace;

@@ -8,10 +8,12 @@ mod completions;
 mod diff;
 mod explain;
 mod hollow;
+mod import;
 mod outcome;
 mod output;
 mod record;
 mod replay;
+mod shape;
 mod signals;
 mod trace;
 
@@ -50,6 +52,7 @@ Examples:
   kubereel diff run-a.reel run-b.reel
   kubereel explain run-a.reel prod/web-1
   kubereel hollow --nodes 1000 --cluster lab        a thousand nodes without a trace
+  kubereel import audit audit.log -o prod.reel      no recording, but an audit log, a dump or a public trace
 
 Exit codes: 0 done, or equivalent; 1 failed; 2 usage; 3 finished with loss, or a run is invalid;
             4 differs; 5 inconclusive";
@@ -57,6 +60,7 @@ Exit codes: 0 done, or equivalent; 1 failed; 2 usage; 3 finished with loss, or a
 #[derive(Debug, Subcommand)]
 enum Command {
     Record(Box<record::RecordArgs>),
+    Import(Box<import::ImportArgs>),
     Replay(replay::ReplayArgs),
     Diff(diff::DiffArgs),
     Explain(explain::ExplainArgs),
@@ -93,6 +97,7 @@ pub fn main() -> ExitCode {
 async fn dispatch(command: Command) -> anyhow::Result<Outcome> {
     match command {
         Command::Record(args) => record::run(*args).await,
+        Command::Import(args) => import::run(*args),
         Command::Replay(args) => replay::run(args).await,
         Command::Diff(args) => diff::run(&args),
         Command::Explain(args) => explain::run(&args),

@@ -1,5 +1,4 @@
-use super::selector::Selector;
-use crate::model::Json;
+use crate::model::{Json, Selector};
 
 /// How many of some pods may be down.
 #[derive(Debug, Clone, PartialEq, Eq)]

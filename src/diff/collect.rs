@@ -8,10 +8,11 @@ use super::shape::Shapes;
 use super::steps::{Change, Step};
 use super::texts::{Sym, Texts, hash_of};
 use super::workload::workload;
-use super::{ATTEMPT_KIND, Attempt, Counts, Facts, Milestone, NodeFacts, NodeHistory, Origin, Requests};
+use super::{ATTEMPT_KIND, Attempt, Counts, Facts, Milestone, NodeFacts, NodeHistory, Origin};
 use super::{RunFacts, Span, reasons};
 use crate::model::{
-    ActionReport, NodeView, ObjectEvent, Phase, PhaseMark, PodView, Record, RunPhase, TraceTime, Verb,
+    ActionReport, NodeView, ObjectEvent, Phase, PhaseMark, PodView, Record, Requests, RunPhase, TraceTime,
+    Verb,
 };
 
 /// The number in a [`PhaseMark`]'s facts that counts steps of a lockstep run whose decision did not show in time.

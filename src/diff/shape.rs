@@ -5,8 +5,7 @@ use std::hash::{BuildHasher, Hash, Hasher};
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 
-use super::Requests;
-use crate::model::{Json, Text};
+use crate::model::{Json, Requests, Text};
 
 /// A port of the node itself that a pod takes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -33,6 +33,7 @@ mod watch;
 
 pub use adopt::Adopt;
 pub use behaviour::{ContainerRun, PodBehaviour, RunEnd, annotated_behaviour};
+pub use chance::chance;
 pub use distribution::Distribution;
 pub use driver::{Driver, Report, TraceNow};
 pub use event::NodeTold;

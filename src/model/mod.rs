@@ -7,9 +7,12 @@ mod node;
 mod pod;
 mod quantity;
 mod record;
+mod requests;
+mod selector;
 mod time;
 
 pub use event::{ObjectEvent, ObjectKey, Verb};
+pub(crate) use json::spliced;
 pub use json::{Fate, Json, Map, Reading, Rule, Rules, Text};
 pub use kind::{CONTEXT_KINDS, EVENT, Kind, NODE, POD};
 pub use node::{NodeView, ReadyStatus, Taint, is_lifecycle_taint};
@@ -18,4 +21,6 @@ pub use quantity::parse_quantity_milli;
 pub use record::{
     ActionKind, ActionReport, ClockAnchor, Gap, GapReason, Note, PhaseMark, Record, RunPhase, Synced,
 };
+pub use requests::Requests;
+pub use selector::{Selector, tolerates, wants_node};
 pub use time::TraceTime;

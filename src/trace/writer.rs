@@ -30,11 +30,29 @@ pub struct WriteOptions {
     pub overwrite: bool,
     /// How much of each object to keep.
     pub detail: Detail,
+    /// What a crash may cost.
+    pub durability: Durability,
+}
+
+/// What a crash of the writer may cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Durability {
+    /// The last second of the trace: what is being recorded does not come again.
+    #[default]
+    EachSecond,
+    /// All of it: the reel is made of something that stays, and can be made again. Blocks and chunks end by size
+    /// alone: in a trace of months with a pod a minute each record would be a chunk of its own.
+    WhenSealed,
 }
 
 impl Default for WriteOptions {
     fn default() -> Self {
-        WriteOptions { level: 3, overwrite: false, detail: Detail::Lossless }
+        WriteOptions {
+            level: 3,
+            overwrite: false,
+            detail: Detail::Lossless,
+            durability: Durability::EachSecond,
+        }
     }
 }
 
@@ -176,11 +194,8 @@ impl ReelWriter {
     /// [`TraceError::Io`] when a block could not be written, now or at an earlier call.
     pub fn push(&mut self, record: &Record) -> Result<(), TraceError> {
         let at = record.at();
-        if self.pending.records > 0 && at.since(self.pending.first) >= FLUSH_SPAN {
-            self.flush()?;
-        }
-        if self.chunk.is_some_and(|chunk| at.since(chunk.first) >= CHUNK_SPAN) {
-            self.close_chunk()?;
+        if self.options.durability == Durability::EachSecond {
+            self.end_by_time(at)?;
         }
         match record {
             Record::Object(event) if self.options.detail == Detail::Lifecycle => {
@@ -195,6 +210,17 @@ impl ReelWriter {
         } else {
             Ok(())
         }
+    }
+
+    /// Ends the block and the chunk that a record of this time would make too long.
+    fn end_by_time(&mut self, at: TraceTime) -> Result<(), TraceError> {
+        if self.pending.records > 0 && at.since(self.pending.first) >= FLUSH_SPAN {
+            self.flush()?;
+        }
+        if self.chunk.is_some_and(|chunk| at.since(chunk.first) >= CHUNK_SPAN) {
+            self.close_chunk()?;
+        }
+        Ok(())
     }
 
     /// Writes what is pending and waits for the disk.
@@ -304,7 +330,9 @@ impl ReelWriter {
         bytes.extend_from_slice(&header.encode());
         bytes.extend_from_slice(stored);
         self.write_all(&bytes)?;
-        self.sync()?;
+        if self.options.durability == Durability::EachSecond {
+            self.sync()?;
+        }
         self.sequence += 1;
         Ok(())
     }

@@ -3,11 +3,12 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::rewrite::is_stdio;
 use crate::cli::args::Format;
-use crate::cli::{Outcome, output};
+use crate::cli::{Outcome, import, output};
+use crate::import::REPORT_NOTE;
 use crate::model::{Gap, PodView, Record, Text, TraceTime, Verb};
 use crate::trace::{Detail, Ending, Header, Reader, Summary, TraceError};
 
@@ -44,6 +45,8 @@ struct Facts {
     second: (u64, u64),
     busiest: u64,
     gaps: Vec<Gap>,
+    /// The report of the import that made the reel.
+    import: Option<Value>,
 }
 
 impl Facts {
@@ -65,6 +68,11 @@ impl Facts {
                     self.peak_pending = (self.pending.len(), event.at);
                 }
             }
+            Record::Note(note) => {
+                let report =
+                    note.text.strip_prefix(REPORT_NOTE).and_then(|text| serde_json::from_str(text).ok());
+                self.import = report.or(self.import.take());
+            }
             Record::Gap(gap) if self.gaps.len() < SHOWN_GAPS => self.gaps.push(gap.clone()),
             _ => {}
         }
@@ -81,7 +89,7 @@ pub(super) fn run(args: &InfoArgs) -> anyhow::Result<Outcome> {
             "records": look.summary.records, "events": look.summary.events, "gaps": look.summary.gaps,
             "first_ns": look.summary.first, "last_ns": look.summary.last,
             "peak_pending": look.facts.peak_pending.0, "peak_pending_at_ns": look.facts.peak_pending.1,
-            "busiest_second_events": look.facts.busiest,
+            "busiest_second_events": look.facts.busiest, "import": look.facts.import,
         }))?,
     };
     output::print(&text)?;
@@ -144,6 +152,7 @@ fn table(look: &Look) -> String {
     }
     let more = summary.gaps.saturating_sub(facts.gaps.len() as u64);
     lines.extend((more > 0).then(|| format!("GAP        and {more} more")));
+    lines.extend(facts.import.iter().flat_map(import::table));
     lines.extend(look.damage.iter().map(|damage| format!("DAMAGE     {damage}")));
     lines.join("\n")
 }

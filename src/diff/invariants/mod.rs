@@ -12,10 +12,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::selector::{repelling, tolerates, wants_node};
 use super::steps::Change;
 use super::{Facts, NodeFacts, Origin, Shape};
-use crate::model::TraceTime;
+use crate::model::{Taint, TraceTime, tolerates, wants_node};
 use topology::Topology;
 
 /// How far watches may be apart.
@@ -218,4 +217,15 @@ fn affinity(shape: &Shape, name: &str, before: &[&NodeFacts]) -> Option<(Rule, S
     let wanted = |node: &&NodeFacts| wants_node(&shape.node_selector, &shape.affinity, name, &node.labels);
     let is_broken = !before.is_empty() && !before.iter().any(wanted);
     is_broken.then(|| (Rule::NodeAffinity, "the node's labels do not match".to_owned()))
+}
+
+/// Taints that keep pods off; `spec.unschedulable` is one.
+fn repelling(node: &NodeFacts) -> impl Iterator<Item = Taint> {
+    let cordon = node.unschedulable.then(|| Taint {
+        key: "node.kubernetes.io/unschedulable".to_owned(),
+        value: String::new(),
+        effect: "NoSchedule".to_owned(),
+    });
+    let taints = node.taints.iter().chain(&node.health_taints).cloned().chain(cordon);
+    taints.filter(|taint| matches!(taint.effect.as_str(), "NoSchedule" | "NoExecute"))
 }

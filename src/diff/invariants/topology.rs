@@ -3,9 +3,8 @@
 use std::collections::HashMap;
 
 use super::{Rule, SLACK, Violation};
-use crate::diff::selector::{Selector, wants_node};
 use crate::diff::{Facts, NodeFacts, Pod};
-use crate::model::{Json, Map, TraceTime};
+use crate::model::{Json, Map, Selector, TraceTime, wants_node};
 
 /// Which pods a rule looks at.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::{Json, Map, Taint};
+use super::{Json, Map, Taint};
 
 /// One requirement on a label.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -59,10 +59,11 @@ impl Requirement {
 
 /// A `LabelSelector`; none matches nothing, an empty one everything.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
-pub(super) struct Selector(Option<Vec<Requirement>>);
+pub struct Selector(Option<Vec<Requirement>>);
 
 impl Selector {
-    pub(super) fn read(selector: &Json) -> Selector {
+    /// Reads one; null is none.
+    pub fn read(selector: &Json) -> Selector {
         if selector.is_null() {
             return Selector(None);
         }
@@ -80,7 +81,8 @@ impl Selector {
     }
 
     /// The selector with one more requirement: a label has a value.
-    pub(super) fn and(mut self, key: &str, value: &str) -> Selector {
+    #[must_use]
+    pub fn and(mut self, key: &str, value: &str) -> Selector {
         let operator = Operator::In(vec![value.to_owned()]);
         if let Some(requirements) = &mut self.0 {
             requirements.push(Requirement { key: key.to_owned(), operator });
@@ -88,7 +90,8 @@ impl Selector {
         self
     }
 
-    pub(super) fn matches(&self, labels: &Json) -> bool {
+    /// Whether it takes an object with these labels.
+    pub fn matches(&self, labels: &Json) -> bool {
         let matches =
             |requirement: &Requirement| requirement.matches(labels[requirement.key.as_str()].as_str());
         self.0.as_ref().is_some_and(|requirements| requirements.iter().all(matches))
@@ -97,7 +100,7 @@ impl Selector {
 
 /// Whether a node is one that a pod asks for, by `spec.nodeSelector` and required node affinity
 /// (`k8s.io/component-helpers/scheduling/corev1/nodeaffinity`, v0.37.2).
-pub(super) fn wants_node(
+pub fn wants_node(
     node_selector: &Json,
     affinity: &Json,
     name: &str,
@@ -129,7 +132,7 @@ pub(super) fn wants_node(
 
 /// Whether a pod with these tolerations may be put where this taint is
 /// (`k8s.io/api/core/v1/toleration.go`, v0.37.2, `ToleratesTaint`).
-pub(super) fn tolerates(tolerations: &Json, taint: &Taint) -> bool {
+pub fn tolerates(tolerations: &Json, taint: &Taint) -> bool {
     tolerations.items().iter().any(|toleration| {
         let text = |field: &str| toleration[field].as_str().unwrap_or_default();
         let value_fits = match text("operator") {
@@ -140,17 +143,6 @@ pub(super) fn tolerates(tolerations: &Json, taint: &Taint) -> bool {
         let (effect, key) = (text("effect"), text("key"));
         value_fits && (effect.is_empty() || effect == taint.effect) && (key.is_empty() || key == taint.key)
     })
-}
-
-/// Taints that keep pods off; `spec.unschedulable` is one.
-pub(super) fn repelling(node: &super::NodeFacts) -> impl Iterator<Item = Taint> {
-    let cordon = node.unschedulable.then(|| Taint {
-        key: "node.kubernetes.io/unschedulable".to_owned(),
-        value: String::new(),
-        effect: "NoSchedule".to_owned(),
-    });
-    let taints = node.taints.iter().chain(&node.health_taints).cloned().chain(cordon);
-    taints.filter(|taint| matches!(taint.effect.as_str(), "NoSchedule" | "NoExecute"))
 }
 
 #[cfg(test)]

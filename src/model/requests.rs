@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use crate::model::{Json, Map, Text, parse_quantity_milli};
+use super::{Json, Map, Text, parse_quantity_milli};
 
 /// What a pod asks of a node.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
