@@ -55,12 +55,13 @@ programs:
 fmt: ## format the code
 	cargo fmt
 
-bench: ## the differ by size; the trace format, the recorder and the importers beside other ways to do the same
+bench: ## the differ by size; the trace format, the recorder and the importers beside other ways; leases of 10,000 nodes
 	cargo bench --locked --bench diff
 	cargo bench --locked --bench trace
 	cargo bench --locked --bench record
 	cargo bench --locked --bench overhead
 	cargo bench --locked --bench import
+	cargo bench --locked --bench hollow -- stub 10000
 
 soak: ## a recorder for MINUTES (60) on a cluster where something goes wrong every minute
 	cargo build --release --locked --bin kubereel --example soak
