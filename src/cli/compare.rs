@@ -57,6 +57,9 @@ pub(super) struct CompareArgs {
     /// How long an open run waits after the trace for pods that are still on their way.
     #[arg(long, value_parser = parse_duration, default_value = "30s")]
     drain: Duration,
+    /// Record what each score plugin gave each node, for `explain` and score tables; the schedulers log much more then.
+    #[arg(long)]
+    scores: bool,
     #[command(flatten)]
     shape: ShapeArgs,
     /// Keep the runs' reels in this folder; default: a temporary one.
@@ -85,6 +88,7 @@ pub(super) async fn run(args: CompareArgs) -> anyhow::Result<Outcome> {
         mode: args.mode.with_speed(args.speed),
         keep: args.keep.unwrap_or_else(|| temporary.path().to_owned()),
         drain: args.drain,
+        scores: args.scores,
         command: std::env::args().collect(),
         source,
         dirs: Dirs::from_env()?,

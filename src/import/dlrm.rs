@@ -3,15 +3,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::str::FromStr;
 
-use super::amounts::Amounts;
 use super::names::{Names, label_value};
+use super::pool::{NodeShape, peaks};
 use super::rows::{Column, Row, Rows};
 use super::shaping::Shaping;
-use super::workload::{Fate, Life, Template, Templates, Workload, milli, node, since, start, texts};
+use super::workload::{End, Fate, Life, Template, Templates, Workload, milli, since, start, texts};
 use super::{GPU, ImportError, Imported, Input, Origin, Tally, Target, lives};
-use crate::model::{Json, Requests, TraceTime, parse_quantity_milli};
+use crate::model::{Json, TraceTime};
 use crate::trace::digest_of;
 
 /// Hundredths of RDMA network cards.
@@ -22,44 +21,6 @@ const ROLE: &str = "kubereel.dev/role";
 
 /// Prefix of the resources that keep instances of an application apart: `max_instance_per_node`.
 const DENSITY: &str = "kubereel.dev/density-";
-
-/// How full made-up nodes are at the peak, in the resource that they have least of.
-const FULL: f64 = 0.9;
-
-/// Nodes that are made up for a role.
-#[derive(Debug, Clone, PartialEq)]
-pub struct NodeShape {
-    /// The role, `CN` or `HN`.
-    pub role: String,
-    /// How many; `None`: as many as keep the peak at nine tenths of what they have.
-    pub count: Option<u32>,
-    /// Capacity by resource.
-    pub capacity: BTreeMap<String, String>,
-}
-
-impl FromStr for NodeShape {
-    type Err = String;
-
-    /// `CN:cpu=192,memory=1Ti` or `HN*40:cpu=128,nvidia.com/gpu=8`.
-    fn from_str(text: &str) -> Result<NodeShape, String> {
-        let usage =
-            || format!("{text:?} is no node shape: write ROLE:NAME=QUANTITY,… or ROLE*COUNT:NAME=QUANTITY,…");
-        let (head, rest) = text.split_once(':').ok_or_else(usage)?;
-        let (role, count) = match head.split_once('*') {
-            Some((role, count)) => (role, Some(count.parse().map_err(|_| usage())?)),
-            None => (head, None),
-        };
-        let pair = |pair: &str| {
-            let (name, quantity) = pair.split_once('=')?;
-            parse_quantity_milli(quantity).filter(|milli| *milli > 0)?;
-            Some((name.trim().to_owned(), quantity.to_owned()))
-        };
-        let capacity: Option<BTreeMap<_, _>> = rest.split(',').map(pair).collect();
-        let mut capacity = capacity.filter(|_| !role.is_empty()).ok_or_else(usage)?;
-        capacity.entry("pods".to_owned()).or_insert_with(|| "110".to_owned());
-        Ok(NodeShape { role: role.to_owned(), count, capacity })
-    }
-}
 
 /// Shapes in the proportions of what the instances ask for.
 pub fn standard_shapes() -> Vec<NodeShape> {
@@ -96,7 +57,7 @@ impl Dlrm {
         for shape in &self.shapes {
             let words: Vec<_> =
                 shape.capacity.iter().map(|(name, amount)| format!("{name}={amount}")).collect();
-            options.insert(format!("import.node-shape.{}", shape.role), words.join(","));
+            options.insert(format!("import.node-shape.{}", shape.name), words.join(","));
         }
         let mut out = target.start(Origin {
             format: "dlrm",
@@ -225,7 +186,7 @@ fn read_times(row: Row<'_>, times: [Column; 3]) -> Result<(Option<TraceTime>, Fa
     let [created, scheduled, deleted] = times.map(|column| row.number(column));
     let (created, scheduled, deleted) = (created?, scheduled?, deleted?);
     let run = |from: f64| deleted.map(|at| since(from, at)).transpose();
-    let bound = |wait, run| Fate::Bound { wait, node: None, run, failed: false };
+    let bound = |wait, run| Fate::Bound { wait, node: None, run, end: End::Deleted };
     Ok(match (created, scheduled) {
         (None, scheduled) => (None, bound(since(0.0, 0.0)?, run(scheduled.unwrap_or(0.0))?)),
         (Some(created), Some(scheduled)) => {
@@ -292,8 +253,10 @@ fn make_nodes(
     lives: &[Life],
     density: &BTreeMap<String, BTreeMap<String, u64>>,
 ) -> Result<Vec<Json>, ImportError> {
-    let peaks = peaks(templates, lives);
-    let missing: Vec<_> = peaks.keys().filter(|role| !shapes.iter().any(|s| s.role == **role)).collect();
+    let role =
+        |template: &Json| template["spec"]["nodeSelector"][ROLE].as_str().unwrap_or_default().to_owned();
+    let peaks = peaks(templates, lives, role);
+    let missing: Vec<_> = peaks.keys().filter(|role| !shapes.iter().any(|s| s.name == **role)).collect();
     if !missing.is_empty() {
         return Err(ImportError::Options(format!(
             "there are instances of role {missing:?} and no node shape for them: give --node-shape ROLE:cpu=…,memory=…"
@@ -301,69 +264,13 @@ fn make_nodes(
     }
     let mut nodes = Vec::new();
     for shape in shapes {
-        let mut capacity = shape.capacity.clone();
-        let of_role = density.get(&shape.role).into_iter().flatten();
-        capacity.extend(of_role.map(|(name, whole)| (name.clone(), whole.to_string())));
-        let count = match (shape.count, peaks.get(&shape.role)) {
-            (Some(count), _) => count,
-            (None, Some(peak)) => count_for(shape, &capacity, peak)?,
-            (None, None) => 0,
-        };
-        let labels = texts([(ROLE, shape.role.clone())]);
-        let prefix = shape.role.to_lowercase();
-        nodes.extend((0..count).map(|n| node(&format!("{prefix}-{n:04}"), &labels, &capacity)));
+        let mut shape = shape.clone();
+        let of_role = density.get(&shape.name).into_iter().flatten();
+        shape.capacity.extend(of_role.map(|(name, whole)| (name.clone(), whole.to_string())));
+        let labels = texts([(ROLE, shape.name.clone())]);
+        nodes.extend(shape.make(&labels, peaks.get(&shape.name))?);
     }
     Ok(nodes)
-}
-
-fn count_for(
-    shape: &NodeShape,
-    capacity: &BTreeMap<String, String>,
-    peak: &Amounts,
-) -> Result<u32, ImportError> {
-    let mut count = 1.0_f64;
-    for (name, demand) in peak.iter() {
-        let of_one = capacity.get(name).and_then(|text| parse_quantity_milli(text)).unwrap_or(0);
-        if of_one == 0 {
-            return Err(ImportError::Options(format!(
-                "instances of role {} ask for {name}, of which its node shape has none",
-                shape.role
-            )));
-        }
-        count = count.max(demand as f64 / (of_one as f64 * FULL));
-    }
-    Ok(count.ceil().min(f64::from(u32::MAX)) as u32)
-}
-
-/// The most that the instances of each role ask for at one time, by resource.
-fn peaks(templates: &[Json], lives: &[Life]) -> BTreeMap<String, Amounts> {
-    let asked: Vec<_> = templates.iter().map(Requests::of).collect();
-    let roles: Vec<_> =
-        templates.iter().map(|t| t["spec"]["nodeSelector"][ROLE].as_str().unwrap_or_default()).collect();
-    let mut changes = Vec::with_capacity(2 * lives.len());
-    for life in lives {
-        let from = life.created.unwrap_or_default();
-        changes.push((from, true, life.template));
-        let to = match life.fate {
-            Fate::Bound { wait, run, .. } => run.map(|run| from + wait + run),
-            Fate::Waited { deleted } => deleted.map(|after| from + after),
-        };
-        changes.extend(to.map(|to| (to, false, life.template)));
-    }
-    changes.sort_unstable();
-    let mut now: BTreeMap<&str, (Amounts, Amounts)> = BTreeMap::new();
-    for (_, comes, template) in changes {
-        let (sum, peak) = now.entry(roles[template as usize]).or_default();
-        for (name, milli) in asked[template as usize].iter() {
-            if comes {
-                sum.add(name, milli);
-                peak.raise(name, sum.get(name));
-            } else {
-                sum.sub(name, milli);
-            }
-        }
-    }
-    now.into_iter().map(|(role, (_, peak))| (role.to_owned(), peak)).collect()
 }
 
 #[cfg(test)]
@@ -371,6 +278,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::model::Requests;
 
     const HEAD: &str = "instance_sn,role,app_name,cpu_request,cpu_limit,gpu_request,gpu_limit,rdma_request,rdma_limit,\
         memory_request,memory_limit,disk_request,disk_limit,max_instance_per_node,creation_time,scheduled_time,deletion_time\n";
@@ -399,7 +307,7 @@ mod tests {
             wait: Duration::from_secs(wait),
             node: None,
             run: run.map(Duration::from_secs),
-            failed: false,
+            end: End::Deleted,
         };
         let lives: Vec<_> =
             table.lives.iter().map(|l| (l.name.as_str(), l.created, l.fate.clone())).collect();
@@ -439,13 +347,8 @@ mod tests {
         // Ten cards at 1.8 a node.
         assert_eq!(nodes(&[shape(&format!("HN:{all}"))]).unwrap().len(), 6);
         assert_eq!(nodes(&[shape(&format!("HN*3:{all}"))]).unwrap().len(), 3);
-        assert!(
-            nodes(&[shape("HN:cpu=4")]).unwrap_err().to_string().contains("of which its node shape has none")
-        );
+        assert!(nodes(&[shape("HN:cpu=4")]).unwrap_err().to_string().contains("has none"));
         assert!(nodes(&[shape("CN:cpu=4")]).unwrap_err().to_string().contains("no node shape"));
-        for bad in ["", "HN", "HN:", "HN:cpu", "HN:cpu=x", "HN*x:cpu=1", ":cpu=1", "HN:cpu=0"] {
-            assert!(bad.parse::<NodeShape>().is_err(), "{bad}");
-        }
         assert_eq!(standard_shapes().len(), 2);
     }
 }

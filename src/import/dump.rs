@@ -158,6 +158,20 @@ pub fn state(
     Ok(())
 }
 
+/// The nodes of a dump.
+///
+/// # Errors
+/// [`ImportError::Io`]; [`ImportError::Options`] where it has none.
+pub fn nodes(paths: &[PathBuf], tally: &mut Tally) -> Result<Vec<Json>, ImportError> {
+    let (context, _) = sorted(open(paths)?, tally)?;
+    let nodes: Vec<_> = context.into_iter().filter(|object| object["kind"] == "Node").collect();
+    if nodes.is_empty() {
+        let names: Vec<_> = paths.iter().map(|path| path.display().to_string()).collect();
+        return Err(ImportError::Options(format!("{}: has no nodes", names.join(" "))));
+    }
+    Ok(nodes)
+}
+
 /// The key of an object that a reel has; others are counted.
 fn wanted(place: Place<'_>, object: &Json, tally: &mut Tally) -> Option<ObjectKey> {
     match ObjectKey::of(object) {

@@ -5,7 +5,7 @@ use std::collections::BinaryHeap;
 
 use super::place::Places;
 use super::shaping::{Arriving, Initial, Lifetime, Shaping};
-use super::workload::{Fate, Life, Workload, ended};
+use super::workload::{End, Fate, Life, Workload, ended};
 use super::{ImportError, Output};
 use crate::model::{Json, Requests, Text, TraceTime, Verb};
 
@@ -131,12 +131,10 @@ impl Stage<'_> {
     }
 
     fn arm_end(&mut self, number: usize, bound: TraceTime) {
-        let Fate::Bound { run: Some(run), .. } = self.life(number).fate else { return };
+        let Fate::Bound { run: Some(run), end, .. } = self.life(number).fate else { return };
         if self.shaping.has_ends() {
-            let step = match self.shaping.lifetime {
-                Lifetime::FromBind => Step::Ended,
-                Lifetime::Absolute => Step::Deleted,
-            };
+            let is_deleted = end == End::Deleted || self.shaping.lifetime == Lifetime::Absolute;
+            let step = if is_deleted { Step::Deleted } else { Step::Ended };
             self.due.push(Reverse((bound + run, number, step)));
         }
     }
@@ -150,9 +148,9 @@ impl Stage<'_> {
         while let Some(Reverse((at, number, step))) = self.due.peek().copied().filter(|due| due.0.0 <= until)
         {
             self.due.pop();
-            let (node, failed) = match &self.life(number).fate {
-                Fate::Bound { node, failed, .. } => (node.clone(), *failed),
-                Fate::Waited { .. } => (None, false),
+            let (node, end) = match &self.life(number).fate {
+                Fate::Bound { node, end, .. } => (node.clone(), *end),
+                Fate::Waited { .. } => (None, End::Deleted),
             };
             let node = node.or_else(|| self.on.get(number).cloned().flatten());
             let mut pod = self.pod(number, node.as_deref());
@@ -163,7 +161,7 @@ impl Stage<'_> {
                     self.arm_end(number, at);
                 }
                 Step::Ended => {
-                    pod.set(&["status"], ended(failed).into());
+                    pod.set(&["status"], ended(end).into());
                     self.out.made(at, Verb::Modified, pod)?;
                 }
                 Step::Deleted => {
@@ -210,7 +208,7 @@ mod tests {
 
     fn bound(run: Option<u64>) -> Fate {
         let (wait, node) = (Duration::from_secs(2), None);
-        Fate::Bound { wait, node, run: run.map(Duration::from_secs), failed: true }
+        Fate::Bound { wait, node, run: run.map(Duration::from_secs), end: End::Failed }
     }
 
     /// The pod's events: time in seconds, verb, node and phase.

@@ -6,12 +6,14 @@
 
 mod amounts;
 pub mod audit;
+pub mod csv;
 pub mod dlrm;
 mod documents;
 pub mod dump;
 mod error;
 mod input;
 pub mod jsonl;
+pub mod kwok;
 mod lines;
 mod lives;
 mod names;
@@ -20,9 +22,11 @@ pub mod openb;
 mod output;
 mod patch;
 mod place;
+pub mod pool;
 mod report;
 mod rows;
 mod shaping;
+pub mod simkube;
 mod survey;
 mod tally;
 #[cfg(test)]

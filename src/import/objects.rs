@@ -14,6 +14,8 @@ use crate::model::{CONTEXT_KINDS, Json, NODE, ObjectEvent, ObjectKey, POD, Readi
 pub struct Objects {
     /// Wall clock at time 0, nanoseconds since the Unix epoch.
     start: i64,
+    /// Objects that were created before were there at the start; `None`: what objects say of their age does not count.
+    old_before: Option<i64>,
     rules: Arc<dyn Rules>,
     last: HashMap<ObjectKey, Json>,
     kinds: BTreeSet<String>,
@@ -77,6 +79,8 @@ impl Objects {
     pub fn new(start: i64, rules: Arc<dyn Rules>) -> Objects {
         Objects {
             start,
+            // Creation times are whole seconds.
+            old_before: Some(start.saturating_sub(start.rem_euclid(1_000_000_000))),
             rules,
             last: HashMap::new(),
             kinds: BTreeSet::from([NODE.name(), POD.name()]),
@@ -172,11 +176,22 @@ impl Objects {
         out.synced(at, &kinds)
     }
 
+    /// From now on an object that is not known is new, whatever it says about its age.
+    ///
+    /// # Errors
+    /// [`ImportError::Trace`].
+    pub fn all_new(&mut self, out: &mut Output) -> Result<(), ImportError> {
+        self.old_before = None;
+        self.complete(out)
+    }
+
     fn first_verb(&self, object: &Json) -> Verb {
         let created = object["metadata"]["creationTimestamp"].as_str().and_then(wall_ns);
-        // Creation times are whole seconds.
-        let second = self.start - self.start.rem_euclid(1_000_000_000);
-        if created.is_none_or(|created| created < second) { Verb::Initial } else { Verb::Added }
+        let is_old = match (created, self.old_before) {
+            (Some(created), Some(limit)) => created < limit,
+            _ => self.listing.is_some(),
+        };
+        if is_old { Verb::Initial } else { Verb::Added }
     }
 }
 

@@ -7,7 +7,7 @@ use super::names::{Names, label_value};
 use super::rows::{Column, Row, Rows};
 use super::shaping::Shaping;
 use super::workload::{
-    Fate, Life, Template, Templates, Workload, milli, node, priority_class, since, start, texts,
+    End, Fate, Life, Template, Templates, Workload, milli, node, priority_class, since, start, texts,
 };
 use super::{GPU, GPU_MILLI, GPU_MODEL, ImportError, Imported, Input, Origin, Tally, Target, lives};
 use crate::model::Json;
@@ -183,8 +183,8 @@ fn read_pod(
     let text = |column: Option<Column>| column.map_or("", |column| row.text(column));
     let (spec, qos) = (text(columns.spec), text(columns.qos));
     let (created, fate) = match columns.times {
-        Some(times) => read_times(row, times, text(columns.phase) == "Failed")?,
-        None => (0.0, Fate::Bound { wait: since(0.0, 0.0)?, node: None, run: None, failed: false }),
+        Some(times) => read_times(row, times, text(columns.phase))?,
+        None => (0.0, Fate::Bound { wait: since(0.0, 0.0)?, node: None, run: None, end: End::default() }),
     };
     let key = format!("{cpu} {memory} {cards} {of_each} {spec} {qos}");
     let template = templates.intern(key, || {
@@ -210,7 +210,7 @@ fn read_pod(
 }
 
 /// Creation, and what followed.
-fn read_times(row: Row<'_>, times: [Column; 3], failed: bool) -> Result<(f64, Fate), &'static str> {
+fn read_times(row: Row<'_>, times: [Column; 3], phase: &str) -> Result<(f64, Fate), &'static str> {
     let [created, scheduled, deleted] = times.map(|column| row.number(column));
     let created = created?.ok_or("no creation_time")?;
     let deleted = deleted?.filter(|at| *at < END);
@@ -219,7 +219,8 @@ fn read_times(row: Row<'_>, times: [Column; 3], failed: bool) -> Result<(f64, Fa
         return Ok((created, Fate::Waited { deleted }));
     };
     let run = deleted.map(|at| since(scheduled, at)).transpose()?;
-    Ok((created, Fate::Bound { wait: since(created, scheduled)?, node: None, run, failed }))
+    let end = if phase == "Failed" { End::Failed } else { End::Succeeded };
+    Ok((created, Fate::Bound { wait: since(created, scheduled)?, node: None, run, end }))
 }
 
 #[cfg(test)]
@@ -265,17 +266,17 @@ mod tests {
         let (templates, pods) = read_pods(Input::of("p.csv", PODS), true, &mut tally).unwrap();
         let fates: Vec<_> =
             pods.iter().map(|pod| (pod.created.map(TraceTime::as_secs_f64), pod.fate.clone())).collect();
-        let bound = |wait, run: Option<u64>, failed| Fate::Bound {
+        let bound = |wait, run: Option<u64>, end| Fate::Bound {
             wait: Duration::from_secs(wait),
             node: None,
             run: run.map(Duration::from_secs),
-            failed,
+            end,
         };
         assert_eq!(
             fates,
             [
-                (Some(0.0), bound(5, None, false)),
-                (Some(10.0), bound(10, Some(50), true)),
+                (Some(0.0), bound(5, None, End::Succeeded)),
+                (Some(10.0), bound(10, Some(50), End::Failed)),
                 (Some(10.0), Fate::Waited { deleted: Some(Duration::from_secs(30)) })
             ]
         );

@@ -48,14 +48,26 @@ pub enum Fate {
         node: Option<Text>,
         /// How long it ran from there; `None`: longer than the trace.
         run: Option<Duration>,
-        /// Whether it ended with failure.
-        failed: bool,
+        /// How it ended.
+        end: End,
     },
     /// None did.
     Waited {
         /// When it was deleted, from its submission; `None`: not within the trace.
         deleted: Option<Duration>,
     },
+}
+
+/// How a pod ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum End {
+    /// By itself, with success.
+    #[default]
+    Succeeded,
+    /// By itself, with failure.
+    Failed,
+    /// Somebody deleted it.
+    Deleted,
 }
 
 /// What pods have in common.
@@ -190,8 +202,9 @@ pub fn since(from: f64, to: f64) -> Result<Duration, &'static str> {
 }
 
 /// The status of a pod that ended by itself.
-pub fn ended(failed: bool) -> Value {
-    let (phase, reason, code) = if failed { ("Failed", "Error", 1) } else { ("Succeeded", "Completed", 0) };
+pub fn ended(end: End) -> Value {
+    let (phase, reason, code) =
+        if end == End::Failed { ("Failed", "Error", 1) } else { ("Succeeded", "Completed", 0) };
     json!({"phase": phase, "containerStatuses": [{"name": "main", "image": IMAGE, "imageID": "", "ready": false,
         "restartCount": 0, "state": {"terminated": {"exitCode": code, "reason": reason}}}]})
 }

@@ -1,5 +1,6 @@
 //! A reel played against a live scheduler: a pure plan, then a run that records itself into a reel.
 
+mod attempts;
 mod engine;
 mod eviction;
 mod lockstep;

@@ -5,7 +5,8 @@ use clap::Args;
 use super::shaping::ShapingArgs;
 use super::target::TargetArgs;
 use crate::cli::Outcome;
-use crate::import::dlrm::{Dlrm, NodeShape, standard_shapes};
+use crate::import::dlrm::{Dlrm, standard_shapes};
+use crate::import::pool::NodeShape;
 
 /// Alibaba's GPU-disaggregated DLRM trace of 2025: 23,871 instances of 156 services over 31 days.
 ///

@@ -1,12 +1,16 @@
 //! `kubereel import`: reels from what is not a recording of ours.
 
 mod audit;
+mod csv;
 mod dlrm;
 mod dump;
 mod jsonl;
+mod kwok;
+mod nodes;
 mod openb;
 mod report;
 mod shaping;
+mod simkube;
 mod target;
 
 use clap::{Args, Subcommand};
@@ -38,6 +42,9 @@ enum ImportCommand {
     Audit(audit::AuditArgs),
     Dump(dump::DumpArgs),
     Jsonl(jsonl::JsonlArgs),
+    Simkube(simkube::SimkubeArgs),
+    Kwok(kwok::KwokArgs),
+    Csv(csv::CsvArgs),
     Openb(openb::OpenbArgs),
     Dlrm(dlrm::DlrmArgs),
 }
@@ -47,6 +54,9 @@ pub(in crate::cli) fn run(args: ImportArgs) -> anyhow::Result<Outcome> {
         ImportCommand::Audit(args) => audit::run(args),
         ImportCommand::Dump(args) => dump::run(args),
         ImportCommand::Jsonl(args) => jsonl::run(args),
+        ImportCommand::Simkube(args) => simkube::run(args),
+        ImportCommand::Kwok(args) => kwok::run(args),
+        ImportCommand::Csv(args) => csv::run(args),
         ImportCommand::Openb(args) => openb::run(args),
         ImportCommand::Dlrm(args) => dlrm::run(args),
     }
