@@ -66,7 +66,8 @@ pub fn key_of<'de, D: Deserializer<'de>>(text: D) -> Result<ObjectKey, &'static 
 /// Whether a reel of an import has objects of this kind: pods, nodes and what a scheduler reads besides them. Others, such as
 /// secrets, are none of its business.
 pub fn is_wanted(kind: &str) -> bool {
-    [POD, NODE].iter().chain(CONTEXT_KINDS).any(|known| known.name() == kind)
+    let (name, group) = kind.split_once('.').unwrap_or((kind, ""));
+    [POD, NODE].iter().chain(CONTEXT_KINDS).any(|known| known.kind == name && known.group == group)
 }
 
 /// Nanoseconds since the Unix epoch of a time as the API writes it.
