@@ -33,12 +33,28 @@ fn a_scheduler_that_packs_is_told_from_one_that_spreads() {
     let same = sandbox.ok(&base).json();
     assert_eq!(same["verdict"]["result"], "equivalent");
     assert_eq!(exact(&same, "between"), (20, 20));
-    let packing = sandbox.run(&[&base[..], &["--candidate-config", "packing.yaml"]].concat());
+    let options = ["--candidate-config", "packing.yaml", "--scores", "--keep", "runs"];
+    let packing = sandbox.run(&[&base[..], &options].concat());
     assert_eq!(packing.code, Some(4), "{}\n{}", packing.out, packing.err);
     let packing = packing.json();
     assert_eq!(packing["verdict"]["result"], "changed");
     assert!(exact(&packing, "between").0 < 20);
     assert!(!packing["moved"].as_array().unwrap().is_empty());
+    // What the scheduler's own log says of a pod is in its run: every attempt, and why that node.
+    let attempts = sandbox
+        .ok(&["trace", "cat", "runs/candidate-1.reel", "--kind", "SchedulingAttempt.kubereel.dev"])
+        .out;
+    let attempts: Vec<serde_json::Value> = attempts
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["object"].clone())
+        .collect();
+    assert_eq!(attempts.iter().filter(|attempt| attempt["result"] == "Bound").count(), 20);
+    for attempt in &attempts {
+        let best = &attempt["scores"][0];
+        assert!(best["plugins"]["NodeResourcesFit"].is_i64() && best["total"].is_i64(), "{attempt}");
+    }
+    let story = sandbox.ok(&["explain", "runs/candidate-1.reel", "web-7"]).out;
+    assert!(story.contains("NodeResourcesFit") && story.contains("4 nodes fit"), "{story}");
 }
 
 #[test]

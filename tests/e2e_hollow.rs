@@ -10,8 +10,8 @@ use kubereel::model::{Json, NodeView, PodView, ReadyStatus};
 use kubereel::pace::{Clock, SystemClock};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
+use support::Sandbox;
 use support::api::Api;
-use support::{Sandbox, VERSION};
 
 /// A cluster and a process with hollow nodes on it.
 struct Lab {
@@ -31,11 +31,7 @@ impl Drop for Lab {
 impl Lab {
     fn new(cluster: &[&str], hollow: &[&str]) -> Lab {
         let sandbox = Sandbox::new();
-        let up = ["cluster", "up", "--name", "lab", "--detach", "--version", VERSION];
-        sandbox.ok(&[&up, cluster].concat());
-        let kubeconfig = sandbox.ok(&["cluster", "kubeconfig", "lab", "--raw"]).out;
-        std::fs::write(sandbox.path("kubeconfig"), kubeconfig).unwrap();
-        let api = Api::connect(&sandbox.path("kubeconfig"));
+        let api = sandbox.lab_with(cluster);
         let hollow = sandbox.command(&[&["hollow", "--cluster", "lab"], hollow].concat()).spawn().unwrap();
         Lab { sandbox, api, hollow }
     }

@@ -27,6 +27,8 @@ pub(super) struct Chosen {
     pub(super) connect: ConnectOptions,
     /// Address of its scheduler.
     pub(super) scheduler_url: Option<String>,
+    /// Log of its scheduler.
+    pub(super) scheduler_log: Option<PathBuf>,
     /// Version of its scheduler.
     pub(super) scheduler_version: String,
 }
@@ -40,12 +42,18 @@ impl ConnectArgs {
         let Some(name) = &self.cluster else {
             let connect =
                 ConnectOptions { kubeconfig: self.kubeconfig.clone(), context: self.context.clone() };
-            return Ok(Chosen { connect, scheduler_url: None, scheduler_version: String::new() });
+            return Ok(Chosen {
+                connect,
+                scheduler_url: None,
+                scheduler_log: None,
+                scheduler_version: String::new(),
+            });
         };
         let local = cluster::open(name, &cluster::Dirs::from_env()?)?;
         Ok(Chosen {
             connect: ConnectOptions { kubeconfig: Some(local.kubeconfig()), context: None },
             scheduler_url: local.scheduler_url(),
+            scheduler_log: local.scheduler_version().map(|_| local.log(cluster::Component::Scheduler)),
             scheduler_version: local.scheduler_version().map(ToString::to_string).unwrap_or_default(),
         })
     }

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::args::{parse_duration, parse_speed};
 use super::diff::{FailOn, ReportFormat, outcome, parse_margin, render};
 use super::replay::{ModeArg, read_plan};
+use super::shape::ShapeArgs;
 use super::signals::stoppable;
 use super::{Outcome, output};
 use crate::cluster::{Dirs, Version};
@@ -56,6 +57,11 @@ pub(super) struct CompareArgs {
     /// How long an open run waits after the trace for pods that are still on their way.
     #[arg(long, value_parser = parse_duration, default_value = "30s")]
     drain: Duration,
+    /// Record what each score plugin gave each node, for `explain` and score tables; the schedulers log much more then.
+    #[arg(long)]
+    scores: bool,
+    #[command(flatten)]
+    shape: ShapeArgs,
     /// Keep the runs' reels in this folder; default: a temporary one.
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
@@ -71,7 +77,7 @@ pub(super) struct CompareArgs {
 }
 
 pub(super) async fn run(args: CompareArgs) -> anyhow::Result<Outcome> {
-    let (plan, source) = read_plan(&args.trace)?;
+    let (plan, source) = read_plan(&args.trace, &args.shape)?;
     let temporary = tempfile::tempdir().context("cannot make a temporary folder for the runs")?;
     let newer = args.baseline.clone().max(args.candidate.clone());
     let spec = CompareSpec {
@@ -82,6 +88,7 @@ pub(super) async fn run(args: CompareArgs) -> anyhow::Result<Outcome> {
         mode: args.mode.with_speed(args.speed),
         keep: args.keep.unwrap_or_else(|| temporary.path().to_owned()),
         drain: args.drain,
+        scores: args.scores,
         command: std::env::args().collect(),
         source,
         dirs: Dirs::from_env()?,

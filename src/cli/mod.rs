@@ -13,6 +13,7 @@ mod outcome;
 mod output;
 mod record;
 mod replay;
+mod shape;
 mod signals;
 mod trace;
 

@@ -5,34 +5,43 @@ use anyhow::Context;
 use clap::{Args, ValueEnum};
 
 use super::args::{ConnectArgs, Format, parse_duration, parse_speed};
+use super::shape::ShapeArgs;
 use super::signals::stoppable;
 use super::{Outcome, output};
 use crate::diff::{self, Facts};
 use crate::k8s::connect;
-use crate::replay::{self, Left, Mode, Plan, RunOptions, RunSummary};
-use crate::trace::{Reader, RunInfo, digest_of};
+use crate::replay::{self, Left, Mode, Outlook, Plan, RunOptions, RunSummary};
+use crate::trace::{Reader, RunInfo, Window, digest_of};
 
 /// Plays a reel against a cluster: nodes and pods as inputs, decisions left to its scheduler.
 ///
 /// The target wants a kube-controller-manager with the node-lifecycle-controller; nodes are hollow, made and kept
-/// alive by this process. The run is recorded into a reel of its own.
+/// alive by this process. The run is recorded into a reel of its own. A lockstep run taints nodes by itself: it
+/// repeats exactly only where that controller is off, as in the clusters of `kubereel compare`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   kubereel cluster up --name lab --detach
+  kubereel replay prod.reel --dry-run
   kubereel replay prod.reel --cluster lab --speed 10x --out run.reel
+  kubereel replay prod.reel --cluster lab --speed 10x --scale-pods 2 --skip-idle 30s --out run.reel
   kubereel replay prod.reel --cluster lab --mode lockstep --out run.reel")]
 pub(super) struct ReplayArgs {
     /// The reel to play.
     trace: PathBuf,
     /// Where the run's reel goes.
-    #[arg(short, long, value_name = "FILE")]
-    out: PathBuf,
+    #[arg(short, long, value_name = "FILE", required_unless_present = "dry_run")]
+    out: Option<PathBuf>,
+    /// Only say what the plan is: inputs, peak rate, resources asked and there, pods that no node could hold.
+    #[arg(long)]
+    dry_run: bool,
     /// Replace that file if it exists.
     #[arg(long)]
     overwrite: bool,
     #[command(flatten)]
     target: ConnectArgs,
+    #[command(flatten)]
+    shape: ShapeArgs,
     /// How to pace.
     #[arg(long, value_enum, default_value_t = ModeArg::Open)]
     mode: ModeArg,
@@ -73,15 +82,23 @@ impl ModeArg {
 }
 
 pub(super) async fn run(args: ReplayArgs) -> anyhow::Result<Outcome> {
-    let (plan, source) = read_plan(&args.trace)?;
+    let (plan, source) = read_plan(&args.trace, &args.shape)?;
+    let Some(out) = args.out.filter(|_| !args.dry_run) else {
+        output::print(&match args.format {
+            Format::Table => outlook(&plan.outlook()),
+            Format::Json => serde_json::to_string_pretty(&plan.outlook())?,
+        })?;
+        return Ok(Outcome::Done);
+    };
     let chosen = args.target.choose()?;
     let target = connect(&chosen.connect).await?;
     tracing::info!("replaying {} against {target}", args.trace.display());
     let options = RunOptions {
         mode: args.mode.with_speed(args.speed),
-        out: args.out.clone(),
+        out: out.clone(),
         overwrite: args.overwrite,
         scheduler_url: args.scheduler_url.or(chosen.scheduler_url),
+        scheduler_log: chosen.scheduler_log,
         allow_existing: args.allow_existing,
         drain: args.drain,
         command: std::env::args().collect(),
@@ -92,9 +109,9 @@ pub(super) async fn run(args: ReplayArgs) -> anyhow::Result<Outcome> {
     let summary =
         stoppable(async |stop| Ok(replay::run(&target, &chosen.connect, plan, &options, &stop).await?))
             .await?;
-    let facts = diff::load(&args.out)?;
+    let facts = diff::load(&out)?;
     let text = match args.format {
-        Format::Table => table(&facts, &summary, &left, &args.out),
+        Format::Table => table(&facts, &summary, &left, &out),
         Format::Json => json(&facts, &summary, &left)?,
     };
     output::print(&text)?;
@@ -103,19 +120,55 @@ pub(super) async fn run(args: ReplayArgs) -> anyhow::Result<Outcome> {
 }
 
 /// The plan of a reel, and what a run's header says about its source.
-pub(super) fn read_plan(path: &Path) -> anyhow::Result<(Plan, RunInfo)> {
+pub(super) fn read_plan(path: &Path, shape: &ShapeArgs) -> anyhow::Result<(Plan, RunInfo)> {
     let mut reader = Reader::open(path)?;
+    let (from, to) = shape.span()?;
+    let plan = Plan::build(Window::new(from, to).of(reader.by_ref()))?.shaped(&shape.shape()?);
     let source = RunInfo {
         source: path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned(),
         source_sha256: digest_of(path)?,
         source_id: reader.header().id.clone(),
+        plan_sha256: plan.digest(),
+        shape: shape.described(),
         ..RunInfo::default()
     };
-    let plan = Plan::build(reader.by_ref())?;
     for (reason, count) in &plan.left.0 {
         tracing::info!("left out: {count} {reason}");
     }
     Ok((plan, source))
+}
+
+fn outlook(plan: &Outlook) -> String {
+    let inputs: Vec<String> = plan.inputs.iter().map(|(kind, n)| format!("{n} {kind}")).collect();
+    let mut lines = vec![
+        format!("plan       sha256 {}", plan.plan_sha256),
+        format!(
+            "start      {} nodes, {} bound pods, {} other objects",
+            plan.nodes, plan.placed, plan.context
+        ),
+        format!(
+            "inputs     {} over {:.0} s, at most {} in a second",
+            if inputs.is_empty() { "none".to_owned() } else { inputs.join(", ") },
+            plan.span_seconds,
+            plan.peak_inputs_per_second
+        ),
+    ];
+    lines.extend(plan.resources.iter().filter(|(_, demand)| demand.peak_asked > 0.0).map(
+        |(name, demand)| {
+            let share = 100.0 * demand.peak_asked / demand.there;
+            let there = if demand.there > 0.0 {
+                format!("{} there ({share:.0} %)", demand.there)
+            } else {
+                "none there".to_owned()
+            };
+            format!("resource   {name}: at most {} asked at once, {there}", demand.peak_asked)
+        },
+    ));
+    lines.extend(plan.impossible.iter().map(|pod| format!("never      {}: {}", pod.pod, pod.reason)));
+    let more = plan.impossible_pods - plan.impossible.len();
+    lines.extend((more > 0).then(|| format!("never      and {more} more that no node could hold")));
+    lines.extend(plan.left_out.0.iter().map(|(reason, count)| format!("left out   {count} {reason}")));
+    lines.join("\n")
 }
 
 fn table(facts: &Facts, summary: &RunSummary, left: &Left, out: &Path) -> String {

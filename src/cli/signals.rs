@@ -42,21 +42,41 @@ pub(super) async fn interrupted() -> &'static str {
     }
 }
 
-/// Runs work that a first signal asks to stop in good order and a second one ends at once.
+/// What becomes of a command's work when it is asked to end, and asked again.
+pub(super) struct Ending {
+    pub(super) first: &'static str,
+    pub(super) second: &'static str,
+}
+
+const REEL: Ending =
+    Ending { first: "what has been recorded is being sealed", second: "the reel is unsealed but readable" };
+
+/// Runs work that writes a reel; see [`ending_with`].
 ///
 /// # Errors
 /// Those of the work, or that it was ended.
 pub(super) async fn stoppable<T>(work: impl AsyncFnOnce(Stop) -> anyhow::Result<T>) -> anyhow::Result<T> {
+    ending_with(REEL, work).await
+}
+
+/// Runs work that a first signal asks to stop in good order and a second one ends at once.
+///
+/// # Errors
+/// Those of the work, or that it was ended.
+pub(super) async fn ending_with<T>(
+    ending: Ending,
+    work: impl AsyncFnOnce(Stop) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
     let stop = Stop::default();
     let mut signals = Signals::listen()?;
     let twice = async {
         signals.next().await;
-        tracing::warn!("stopping; what has been recorded is being sealed (again to end at once)");
+        tracing::warn!("stopping; {} (again to end at once)", ending.first);
         stop.stop();
         signals.next().await
     };
     tokio::select! {
         done = work(stop.clone()) => done,
-        signal = twice => bail!("ended at once by a second {signal}; the reel is unsealed but readable"),
+        signal = twice => bail!("ended at once by a second {signal}; {}", ending.second),
     }
 }

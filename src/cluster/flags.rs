@@ -84,6 +84,9 @@ pub(super) fn api_server(layout: &Layout, port: u16, etcd_port: u16, settings: &
         "--enable-priority-and-fairness=false".to_owned(),
         "--max-requests-inflight=0".to_owned(),
         "--max-mutating-requests-inflight=0".to_owned(),
+        // Names of nodes are not known to any resolver here. Hollow nodes whose address is made up say in this one where
+        // their kubelet listens.
+        "--kubelet-preferred-address-types=InternalDNS,InternalIP,ExternalIP,Hostname".to_owned(),
     ];
     args.extend(serving_certificate(layout, Component::ApiServer));
     args.extend(list("feature-gates", &settings.feature_gates));

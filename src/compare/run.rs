@@ -17,12 +17,17 @@ use crate::trace::{RunInfo, TraceError};
 const OPEN_CONTROLLERS: &[&str] =
     &["node-lifecycle-controller", "taint-eviction-controller", "pod-garbage-collector-controller"];
 
-/// Controllers of a lockstep run: evictions and removals happen in virtual time there, by the replay itself.
-const LOCKSTEP_CONTROLLERS: &[&str] = &["node-lifecycle-controller"];
+/// Controllers of a lockstep run: taints, evictions and removals happen in virtual time there, by the replay itself. The
+/// controller manager wants to run at least one; this one touches nothing that a trace may bring.
+const LOCKSTEP_CONTROLLERS: &[&str] = &["clusterrole-aggregation-controller"];
 
 /// In lockstep a new node must not be born with a taint that a controller lifts a moment later: waiting pods would be
 /// woken twice, and the second time in the middle of the first.
 const LOCKSTEP_ADMISSION: &str = "--disable-admission-plugins=TaintNodesByCondition";
+
+/// `-v` at which kube-scheduler tells how each attempt ended, and what each plugin gave each node.
+const LOG_ATTEMPTS: u8 = 2;
+const LOG_SCORES: u8 = 10;
 
 /// One scheduler to compare.
 #[derive(Debug, Clone)]
@@ -50,6 +55,8 @@ pub struct CompareSpec {
     pub keep: PathBuf,
     /// How long an open run waits after the trace.
     pub drain: Duration,
+    /// Record what each plugin gave each node: the scheduler then logs a line for each.
+    pub scores: bool,
     /// The command line, for the headers.
     pub command: Vec<String>,
     /// Where the trace comes from, for the headers.
@@ -176,6 +183,7 @@ async fn play(
         out: path.to_owned(),
         overwrite: true,
         scheduler_url: cluster.scheduler_url(),
+        scheduler_log: Some(cluster.log(Component::Scheduler)),
         allow_existing: false,
         drain: spec.drain,
         command: spec.command.clone(),
@@ -206,7 +214,9 @@ impl CompareSpec {
             Mode::Lockstep => Some(deterministic(contender.config.as_ref())),
             Mode::Open { .. } => contender.config.clone(),
         };
-        spec.scheduler = SchedulerSpec { config, ..SchedulerSpec::new(contender.version.clone()) };
+        let verbosity = if self.scores { LOG_SCORES } else { LOG_ATTEMPTS };
+        let stock = SchedulerSpec::new(contender.version.clone());
+        spec.scheduler = SchedulerSpec { config, verbosity, json_log: true, ..stock };
         let controllers = match self.mode {
             Mode::Open { .. } => OPEN_CONTROLLERS,
             Mode::Lockstep => {

@@ -29,6 +29,8 @@ impl Side {
 pub enum Note {
     /// They replay different traces.
     Trace,
+    /// They play the same trace by different plans: other loads were made of it.
+    Plan,
     /// They ran in different modes; `recorded` for a reel that no replay made.
     Mode {
         /// Mode of A.
@@ -71,6 +73,7 @@ impl Note {
     pub fn code(&self) -> &'static str {
         match self {
             Note::Trace => "trace",
+            Note::Plan => "plan",
             Note::Mode { .. } => "mode",
             Note::Speed { .. } => "speed",
             Note::Nodes { .. } => "nodes",
@@ -89,6 +92,7 @@ impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Note::Trace => f.write_str("different source traces"),
+            Note::Plan => f.write_str("different plans of the same trace: the load was shaped differently"),
             Note::Mode { a, b } => write!(f, "different modes: A {a}, B {b}"),
             Note::Speed { a, b } => write!(f, "different speeds: A {a}x, B {b}x"),
             Note::Nodes { only_a, only_b, class_differs } => {
@@ -103,10 +107,11 @@ impl fmt::Display for Note {
 /// What two reels do not share. A digest that one of them lacks is no difference.
 pub fn notes(a: &Facts, b: &Facts) -> Vec<Note> {
     let mut notes = Vec::new();
-    if let (Some(a), Some(b)) = (&a.run.trace_digest, &b.run.trace_digest)
-        && a != b
-    {
+    let differ = |a: &Option<String>, b: &Option<String>| a.is_some() && b.is_some() && a != b;
+    if differ(&a.run.trace_digest, &b.run.trace_digest) {
         notes.push(Note::Trace);
+    } else if differ(&a.run.plan_digest, &b.run.plan_digest) {
+        notes.push(Note::Plan);
     }
     let mode = |facts: &Facts| facts.run.mode.clone().unwrap_or_else(|| "recorded".to_owned());
     if a.run.mode != b.run.mode {

@@ -19,6 +19,8 @@ pub struct RunFacts {
     pub reel: String,
     /// Digest of the trace that was replayed.
     pub trace_digest: Option<String>,
+    /// Digest of the plan that was made from it.
+    pub plan_digest: Option<String>,
     /// Version of the scheduler, such as `v1.37.2`.
     pub scheduler_version: Option<String>,
     /// `open`, `lockstep` or `flood`; `None` for a recording.

@@ -43,6 +43,7 @@ fn run_facts(path: &Path, header: &Header) -> RunFacts {
     RunFacts {
         reel: path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned(),
         trace_digest: run.and_then(|run| text(&run.source_sha256)),
+        plan_digest: run.and_then(|run| text(&run.plan_sha256)),
         scheduler_version: text(&header.cluster.scheduler_version),
         mode: run.and_then(|run| text(&run.mode)),
         speed: run.map(|run| run.speed).filter(|speed| *speed > 0.0),

@@ -23,6 +23,7 @@ impl Run {
         let run = RunFacts {
             reel: reel.to_owned(),
             trace_digest: Some("sha256:1".to_owned()),
+            plan_digest: None,
             scheduler_version: Some("v1.37.2".to_owned()),
             mode: Some(mode.to_owned()),
             speed: None,

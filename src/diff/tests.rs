@@ -211,6 +211,18 @@ fn notes_say_what_two_reels_do_not_share() {
     assert_eq!(found.iter().filter(|note| note.is_loss()).count(), 2);
 }
 
+#[test]
+fn a_load_that_was_shaped_is_another_plan() {
+    let with = |digest: &str| {
+        let mut reel = placed("a", &["n1"]);
+        reel.run.plan_digest = Some(digest.to_owned());
+        reel.facts()
+    };
+    assert_eq!(notes(&with("1"), &with("2")), [Note::Plan]);
+    // An older reel does not tell.
+    assert_eq!(notes(&with("1"), &placed("b", &["n1"]).facts()), []);
+}
+
 /// Leaks the facts, so that what is found in them can be returned.
 fn judged(mode: &str, a: &[&[&str]], b: &[&[&str]]) -> Groups<'static> {
     let side = |name: &str, runs: &[&[&str]]| -> &'static [Facts] {

@@ -1,10 +1,12 @@
 use std::time::Duration;
 
+use serde::Serialize;
+
 use super::seen::SeenPod;
 use crate::model::{ContainerEnd, Phase, Text};
 
 /// How a pod behaves once it is bound.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct PodBehaviour {
     /// From binding to the start of its first container.
     pub start_latency: Duration,
@@ -19,7 +21,7 @@ pub struct PodBehaviour {
 }
 
 /// One run of a container.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct ContainerRun {
     /// How long it takes.
     pub after: Duration,
@@ -37,7 +39,7 @@ impl ContainerRun {
 }
 
 /// How a pod ended in a recording.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct RunEnd {
     /// Run time, from Running.
     pub after: Duration,

@@ -3,7 +3,7 @@
 
 /// A number in [0, 1). FNV-1a over the texts, finished by the mixer of `SplitMix64` (Steele, Lea, Flood, 2014), since
 /// FNV alone leaves the high bits of short names alike.
-pub(super) fn chance(name: &str, purpose: &str) -> f64 {
+pub fn chance(name: &str, purpose: &str) -> f64 {
     let bytes = name.bytes().chain([0]).chain(purpose.bytes());
     let hash = bytes.fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)

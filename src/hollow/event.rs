@@ -1,12 +1,121 @@
-//! Events as a kubelet posts them (`pkg/kubelet/kuberuntime/kuberuntime_container.go` and `images/image_manager.go`,
-//! v1.37.2).
+//! Events as kubelets post them (`pkg/kubelet/kuberuntime/kuberuntime_container.go`, `images/image_manager.go`,
+//! `kubelet.go`, `kubelet_node_status.go` and `cm/node_container_manager_linux.go`, v1.37.2) and kube-proxies
+//! (`cmd/kube-proxy/app/server.go`).
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
+use serde_json::json;
 
+use super::fleet::Instants;
 use super::pod::{ContainerShape, Told};
 use crate::k8s::Request;
 use crate::model::{ObjectKey, Text, TraceTime};
+
+/// What a node tells about itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NodeTold {
+    /// Its kubelet starts.
+    Starting,
+    /// It has memory, disk space and process IDs.
+    HasSufficientMemory,
+    /// See above.
+    HasNoDiskPressure,
+    /// See above.
+    HasSufficientPid,
+    /// What pods may use is set.
+    AllocatableEnforced,
+    /// It takes pods.
+    Ready,
+    /// It does not.
+    NotReady,
+    /// It was cordoned.
+    NotSchedulable,
+    /// It was uncordoned.
+    Schedulable,
+    /// Its kube-proxy starts.
+    ProxyStarting,
+}
+
+impl NodeTold {
+    /// What a kubelet tells when it starts.
+    pub(super) const AT_START: [NodeTold; 6] = [
+        NodeTold::Starting,
+        NodeTold::HasSufficientMemory,
+        NodeTold::HasNoDiskPressure,
+        NodeTold::HasSufficientPid,
+        NodeTold::AllocatableEnforced,
+        NodeTold::Ready,
+    ];
+
+    fn reason(self) -> &'static str {
+        match self {
+            NodeTold::Starting | NodeTold::ProxyStarting => "Starting",
+            NodeTold::HasSufficientMemory => "NodeHasSufficientMemory",
+            NodeTold::HasNoDiskPressure => "NodeHasNoDiskPressure",
+            NodeTold::HasSufficientPid => "NodeHasSufficientPID",
+            NodeTold::AllocatableEnforced => "NodeAllocatableEnforced",
+            NodeTold::Ready => "NodeReady",
+            NodeTold::NotReady => "NodeNotReady",
+            NodeTold::NotSchedulable => "NodeNotSchedulable",
+            NodeTold::Schedulable => "NodeSchedulable",
+        }
+    }
+}
+
+/// The request that posts an event of a node about itself.
+pub(super) fn post_of_node(name: &str, uid: &str, told: NodeTold, now: Instants) -> Request {
+    let reason = told.reason();
+    let id = format!("{name}.{reason}.{:x}", now.trace.as_nanos()).to_lowercase();
+    if told == NodeTold::ProxyStarting {
+        // The newer API: no count, no component that is its source.
+        let event = json!({"apiVersion": "events.k8s.io/v1", "kind": "Event",
+            "metadata": {"name": format!("{id}.proxy"), "namespace": "default"},
+            "eventTime": now.wall.to_rfc3339_opts(SecondsFormat::Micros, true),
+            "action": "StartKubeProxy", "reason": reason, "type": "Normal",
+            "regarding": {"kind": "Node", "name": name},
+            "reportingController": "kube-proxy", "reportingInstance": format!("kube-proxy-{name}")});
+        return Request::post("/apis/events.k8s.io/v1/namespaces/default/events".to_owned(), &event);
+    }
+    let message = match told {
+        NodeTold::Starting => "Starting kubelet.".to_owned(),
+        NodeTold::AllocatableEnforced => "Updated Node Allocatable limit across pods".to_owned(),
+        _ => format!("Node {name} status is now: {reason}"),
+    };
+    let time = now.wall.to_rfc3339_opts(SecondsFormat::Secs, true);
+    let involved = Involved { api_version: "v1", kind: "Node", namespace: None, name, uid, field_path: None };
+    let about = Posted { id, namespace: "default", involved, node: name, time: Some(&time) };
+    about.request(reason, &message, "Normal")
+}
+
+/// An event in the making.
+struct Posted<'a> {
+    id: String,
+    namespace: &'a str,
+    involved: Involved<'a>,
+    node: &'a str,
+    time: Option<&'a str>,
+}
+
+impl Posted<'_> {
+    fn request(self, reason: &'static str, message: &str, severity: &'static str) -> Request {
+        let event = Event {
+            api_version: "v1",
+            kind: "Event",
+            metadata: Metadata { name: self.id, namespace: self.namespace },
+            involved_object: self.involved,
+            reason,
+            message,
+            source: Source { component: "kubelet", host: self.node },
+            first_timestamp: self.time,
+            last_timestamp: self.time,
+            count: 1,
+            severity,
+            reporting_component: "kubelet",
+            reporting_instance: self.node,
+        };
+        Request::post(format!("/api/v1/namespaces/{}/events", self.namespace), &event)
+    }
+}
 
 /// What an event is about.
 pub(super) struct About<'a> {
@@ -81,27 +190,39 @@ pub(super) fn post(about: &About<'_>, told: Told, now: TraceTime, wall: Option<D
     // Unique among the events of one pod: a container is told of once at an instant for a reason.
     let suffix = format!("{reason}.{container}.{:x}", now.as_nanos()).to_lowercase();
     let namespace = namespace.as_deref().unwrap_or("default");
-    let event = Event {
+    let involved = Involved {
         api_version: "v1",
-        kind: "Event",
-        metadata: Metadata { name: format!("{name}.{suffix}"), namespace },
-        involved_object: Involved {
-            api_version: "v1",
-            kind: "Pod",
-            namespace: Some(namespace),
-            name,
-            uid: about.uid,
-            field_path: Some(format!("spec.containers{{{container}}}")),
-        },
-        reason,
-        message: &message,
-        source: Source { component: "kubelet", host: about.node },
-        first_timestamp: time.as_deref(),
-        last_timestamp: time.as_deref(),
-        count: 1,
-        severity: if told == Told::BackOff { "Warning" } else { "Normal" },
-        reporting_component: "kubelet",
-        reporting_instance: about.node,
+        kind: "Pod",
+        namespace: Some(namespace),
+        name,
+        uid: about.uid,
+        field_path: Some(format!("spec.containers{{{container}}}")),
     };
-    Request::post(format!("/api/v1/namespaces/{namespace}/events"), &event)
+    let posted = Posted {
+        id: format!("{name}.{suffix}"),
+        namespace,
+        involved,
+        node: about.node,
+        time: time.as_deref(),
+    };
+    posted.request(reason, &message, if told == Told::BackOff { "Warning" } else { "Normal" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn events_of_a_node_have_names_of_their_own() {
+        let now = Instants { trace: TraceTime::ZERO, wall: DateTime::UNIX_EPOCH };
+        let all = NodeTold::AT_START.into_iter().chain([NodeTold::ProxyStarting]);
+        let posted = all.map(|told| post_of_node("n1", "u", told, now));
+        let posted: Vec<serde_json::Value> =
+            posted.map(|request| serde_json::from_slice(request.body()).unwrap()).collect();
+        let names: HashSet<_> = posted.iter().map(|event| event["metadata"]["name"].to_string()).collect();
+        assert_eq!(names.len(), posted.len(), "{posted:?}");
+        assert_eq!(posted[0]["message"], "Starting kubelet.");
+        assert_eq!(posted[5]["message"], "Node n1 status is now: NodeReady");
+    }
 }

@@ -7,26 +7,25 @@ use serde::Deserialize;
 
 use super::address::{Addresses, PodAddresses, Range};
 use super::behaviour::PodBehaviour;
-use super::event;
+use super::event::{self, NodeTold};
 use super::pod::{
-    Habits, NodeFacts, Obligation, PodEffect, PodInput, PodLife, PodShape, Resize, Shapes, Stage, StatusOf,
-    Transitions, Usage, admit, patch,
+    Habits, Obligation, PodEffect, PodInput, PodLife, PodShape, Resize, Shapes, Stage, Transitions, Usage,
+    admit,
 };
 use super::seen::{SeenNode, SeenPod};
 use super::timers::Timers;
-use crate::k8s::{PatchType, Request};
-use crate::model::{ActionKind, Json, ObjectEvent, ObjectKey, POD, Text, TraceTime, Verb};
+use crate::k8s::Request;
+use crate::model::{ActionKind, Json, ObjectEvent, ObjectKey, Text, TraceTime, Verb};
 
+mod hosted;
+mod look;
+mod outbox;
 #[cfg(test)]
 mod tests;
 
-/// Address of a node that does not say its own.
-const NO_ADDRESS: &str = "10.255.0.1";
-
-/// First and longest wait before a report is sent again that did not get through; a kubelet's status manager looks
-/// again every 10 s (`pkg/kubelet/status/status_manager.go`, v1.37.2, `syncPeriod`).
-const FIRST_RETRY: Duration = Duration::from_millis(200);
-const LAST_RETRY: Duration = Duration::from_secs(10);
+pub use hosted::NodeNews;
+use hosted::{HollowNode, Hosted, resumed_addresses, start_second};
+use outbox::Outbox;
 
 /// One moment on both time lines: the trace's, which decides, and the wall clock's, which objects show.
 #[derive(Debug, Clone, Copy)]
@@ -55,6 +54,11 @@ pub struct HollowRequest {
 }
 
 impl HollowRequest {
+    /// A request whose answer nobody waits for.
+    fn unanswered(key: ObjectKey, due: TraceTime, request: Request) -> HollowRequest {
+        HollowRequest { key, due, action: None, read: None, request, uid: None }
+    }
+
     /// Who waits for the answer; nobody does for an event's.
     pub fn waiting(&self) -> Option<Waiting> {
         self.uid.clone().map(Waiting)
@@ -85,59 +89,6 @@ impl Outcome {
             Some(_) => Outcome::Refused,
         }
     }
-}
-
-/// What a pod waits for from the API.
-#[derive(Debug, Default)]
-struct Outbox {
-    /// Its status has changed: since when that is due, and whether it is the pod's end.
-    report: Option<(TraceTime, bool)>,
-    /// It is to be removed, since then.
-    remove: Option<TraceTime>,
-    /// What is on its way.
-    flight: Option<Flight>,
-    /// It stands in line.
-    queued: bool,
-    failures: u32,
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Flight {
-    Report(TraceTime, bool),
-    Remove(TraceTime),
-}
-
-impl Outbox {
-    fn due(&self) -> Option<TraceTime> {
-        self.report.map(|(due, _)| due).or(self.remove)
-    }
-}
-
-#[derive(Debug)]
-struct Hosted {
-    key: ObjectKey,
-    node: Text,
-    /// As allocated; what a resize asks for beyond it stands in `wanted`.
-    shape: Arc<PodShape>,
-    wanted: Option<Arc<PodShape>>,
-    resize: Resize,
-    life: PodLife,
-    behaviour: PodBehaviour,
-    addresses: PodAddresses,
-    transitions: Transitions,
-    generation: i64,
-    outbox: Outbox,
-}
-
-#[derive(Debug, Default)]
-struct HollowNode {
-    facts: NodeFacts,
-    host: Text,
-    ranges: Vec<Range>,
-    usage: Usage,
-    pods: HashSet<Text>,
-    /// It has stopped: nothing is done for its pods until it is back.
-    is_silent: bool,
 }
 
 /// An obligation to a pod. At one instant admissions go first and pods go by name, so that the order does not depend
@@ -210,11 +161,8 @@ impl Fleet {
     }
 
     /// Takes note of what a node under care looks like now.
-    pub fn see_node(&mut self, seen: &SeenNode) {
-        let node = self.nodes.entry(seen.name().clone()).or_default();
-        node.facts = NodeFacts::of(seen);
-        node.host = seen.internal_ip().cloned().unwrap_or_else(|| NO_ADDRESS.into());
-        node.ranges = seen.pod_cidrs().iter().filter_map(|cidr| Range::parse(cidr)).collect();
+    pub fn see_node(&mut self, seen: &SeenNode) -> NodeNews {
+        self.nodes.entry(seen.name().clone()).or_default().see(seen)
     }
 
     /// Lets a node go: nothing more is done for its pods.
@@ -241,7 +189,7 @@ impl Fleet {
     /// Takes note of a pod event. What follows from it is armed and comes out of [`Fleet::fire_next`].
     pub fn observe(&mut self, event: &ObjectEvent, now: TraceTime) {
         if event.verb == Verb::Deleted {
-            self.forget(&event.uid);
+            self.forget(&event.uid, now);
         } else if let Ok(pod) = SeenPod::deserialize(&event.object) {
             self.see(&pod, now);
         }
@@ -258,6 +206,7 @@ impl Fleet {
             self.take_in(pod, now);
         }
         let uid = &pod.metadata.uid;
+        // The API's object of a static pod goes; the pod itself knows nothing of that.
         if pod.is_deleting() && !pod.is_mirror() {
             let grace = Duration::from_secs(pod.metadata.deletion_grace_period_seconds.unwrap_or(30));
             self.step(uid, PodInput::DeletionAsked(grace), now);
@@ -265,22 +214,24 @@ impl Fleet {
     }
 
     /// A pod is gone from the API.
-    pub fn forget(&mut self, uid: &str) {
+    pub fn forget(&mut self, uid: &str, now: TraceTime) {
         let Some(hosted) = self.pods.remove(uid) else { return };
         self.addresses.give_back(hosted.addresses);
         if let Some(node) = self.nodes.get_mut(&hosted.node) {
             node.pods.remove(uid);
             if hosted.life.is_active() {
                 node.usage.remove(&hosted.shape.placement);
+                self.retry_resizes(&hosted.node, now);
             }
         }
     }
 
-    /// Forgets the pods that a complete list did not hold.
-    pub fn keep_only(&mut self, listed: &HashSet<Text>) {
-        let gone: Vec<Text> = self.pods.keys().filter(|uid| !listed.contains(*uid)).cloned().collect();
-        for uid in gone {
-            self.forget(&uid);
+    /// Forgets the pods that a complete list did not hold: of a node, or of all nodes.
+    pub fn keep_only(&mut self, listed: &HashSet<Text>, node: Option<&str>, now: TraceTime) {
+        let of_node = |hosted: &Hosted| node.is_none_or(|node| hosted.node == node);
+        let gone = self.pods.iter().filter(|(uid, pod)| of_node(pod) && !listed.contains(*uid));
+        for uid in gone.map(|(uid, _)| uid.clone()).collect::<Vec<_>>() {
+            self.forget(&uid, now);
         }
     }
 
@@ -294,13 +245,14 @@ impl Fleet {
         if ended_elsewhere {
             // Pod garbage collection, or whoever else may write a status.
             hosted.life.phase = pod.phase();
-            if !matches!(hosted.life.stage, Stage::Terminating(_) | Stage::Removed) {
+            if !matches!(hosted.life.stage, Stage::Terminating(_) | Stage::Down | Stage::Removed) {
                 hosted.life.stage = Stage::Ended;
             }
-            let (node, shape) = (hosted.node.clone(), hosted.shape.clone());
-            if let Some(node) = self.nodes.get_mut(&node) {
+            let (name, shape) = (hosted.node.clone(), hosted.shape.clone());
+            if let Some(node) = self.nodes.get_mut(&name) {
                 node.usage.remove(&shape.placement);
             }
+            self.retry_resizes(&name, now);
         } else if hosted.life.is_active() && shape.is_resized(hosted.wanted.as_ref().unwrap_or(&hosted.shape))
         {
             self.resize(uid, shape, now);
@@ -359,12 +311,13 @@ impl Fleet {
         let Some(hosted) = self.pods.get_mut(uid) else { return };
         let Some(node) = self.nodes.get_mut(&hosted.node) else { return };
         node.usage.remove(&hosted.shape.placement);
-        match (admit(&wanted.placement, &node.facts, &node.usage), hosted.wanted.take()) {
-            (Ok(()), pending) => {
+        let was_pending = hosted.wanted.take().is_some();
+        match admit(&wanted.placement, &node.facts, &node.usage) {
+            Ok(()) => {
                 hosted.shape = wanted;
-                hosted.resize = if pending.is_some() { Resize::Done } else { Resize::None };
+                hosted.resize = if was_pending { Resize::Done } else { Resize::None };
             }
-            (Err(why), _) => {
+            Err(why) => {
                 let ever = admit(&wanted.placement, &node.facts, &Usage::default()).is_ok();
                 hosted.resize =
                     if ever { Resize::Deferred(why.message) } else { Resize::Infeasible(why.message) };
@@ -374,6 +327,43 @@ impl Fleet {
         node.usage.add(&hosted.shape.placement);
         hosted.outbox.report.get_or_insert((now, false));
         self.enqueue(uid);
+    }
+
+    /// A pod has left room on a node: resizes that waited for some are done if they fit now, by name (kubelets go by
+    /// priority first: `pkg/kubelet/allocation/allocation_manager.go`, v1.37.2, `sortPendingResizes`).
+    fn retry_resizes(&mut self, node: &Text, now: TraceTime) {
+        let Some(pods) = self.nodes.get(node).map(|node| &node.pods) else { return };
+        let waiting = pods.iter().filter_map(|uid| {
+            let hosted = self.pods.get(uid)?;
+            let deferred = matches!(hosted.resize, Resize::Deferred(_)) && hosted.life.is_active();
+            deferred.then(|| (hosted.key.clone(), uid.clone()))
+        });
+        let mut waiting: Vec<_> = waiting.collect();
+        waiting.sort();
+        for (_, uid) in waiting {
+            let Some((hosted, node)) = self.pods.get(&uid).zip(self.nodes.get(node)) else { continue };
+            let Some(wanted) = hosted.wanted.clone() else { continue };
+            let mut others = node.usage.clone();
+            others.remove(&hosted.shape.placement);
+            if admit(&wanted.placement, &node.facts, &others).is_ok() {
+                self.resize(&uid, wanted, now);
+            }
+        }
+    }
+
+    /// A node under care is registered, under this UID.
+    pub fn node_registered(&mut self, name: &str, uid: &Text) {
+        if let Some(node) = self.nodes.get_mut(name) {
+            node.uid = uid.clone();
+        }
+    }
+
+    /// A node tells something about itself, as an event.
+    pub fn tell_node(&mut self, name: &str, told: NodeTold, now: Instants) {
+        let key = ObjectKey { kind: "Node".into(), namespace: None, name: name.into() };
+        let uid = self.nodes.get(name).map(|node| node.uid.as_str()).unwrap_or_default();
+        let request = event::post_of_node(name, uid, told, now);
+        self.events.push_back(HollowRequest::unanswered(key, now.trace, request));
     }
 
     /// Whether anything is owed: armed, waiting to be sent, or sent without an answer.
@@ -410,35 +400,6 @@ impl Fleet {
         }
     }
 
-    /// Takes note of how the request went for which a pod waits; nobody waits for others.
-    pub fn answered(&mut self, waiting: Option<&Waiting>, outcome: Outcome, now: TraceTime) {
-        let Some(Waiting(uid)) = waiting else { return };
-        let Some(hosted) = self.pods.get_mut(uid) else { return };
-        let outbox = &mut hosted.outbox;
-        let Some(flight) = outbox.flight.take() else { return };
-        if outcome == Outcome::Failed {
-            match flight {
-                Flight::Report(due, ends) => {
-                    let again = outbox.report.map_or((due, ends), |(_, later)| (due, ends || later));
-                    outbox.report = Some(again);
-                }
-                Flight::Remove(due) => outbox.remove = Some(due),
-            }
-            let wait = FIRST_RETRY.saturating_mul(1 << outbox.failures.min(10)).min(LAST_RETRY);
-            // Between half of it and all, by name: pods that failed together do not come back together.
-            let wait = wait.mul_f64(0.5 + super::chance::chance(uid, "retry") / 2.0);
-            outbox.failures += 1;
-            let timer = Timer { obligation: Obligation::Retry, key: hosted.key.clone(), uid: uid.clone() };
-            self.timers.arm(now + wait, timer);
-            return;
-        }
-        outbox.failures = 0;
-        if hosted.resize == Resize::Done {
-            hosted.resize = Resize::None;
-        }
-        self.enqueue(uid);
-    }
-
     fn step(&mut self, uid: &Text, input: PodInput, now: TraceTime) {
         self.step_at(uid, input, now, None);
     }
@@ -467,142 +428,15 @@ impl Fleet {
                         container: &shape.containers[usize::from(container)],
                     };
                     let request = event::post(&about, told, now, wall);
-                    let event = HollowRequest {
-                        key: hosted.key.clone(),
-                        due: now,
-                        action: None,
-                        read: None,
-                        request,
-                        uid: None,
-                    };
-                    self.events.push_back(event);
+                    self.events.push_back(HollowRequest::unanswered(hosted.key.clone(), now, request));
                 }
             }
         }
-        let freed = was_active && !hosted.life.is_active();
-        if freed {
+        if was_active && !hosted.life.is_active() {
             node.usage.remove(&hosted.shape.placement);
+            let name = hosted.node.clone();
+            self.retry_resizes(&name, now);
         }
         self.enqueue(uid);
     }
-
-    /// Puts a pod in line that has something to send and nothing on its way.
-    fn enqueue(&mut self, uid: &Text) {
-        let Some(hosted) = self.pods.get_mut(uid) else { return };
-        let silent = self.nodes.get(&hosted.node).is_none_or(|node| node.is_silent);
-        let outbox = &mut hosted.outbox;
-        if let Some(due) = outbox.due()
-            && !silent
-            && !outbox.queued
-            && outbox.flight.is_none()
-        {
-            outbox.queued = true;
-            self.ready.push_back((due, uid.clone()));
-        }
-    }
-
-    fn request(&mut self, uid: &Text, wall: DateTime<Utc>) -> Option<HollowRequest> {
-        let hosted = self.pods.get_mut(uid)?;
-        let node = self.nodes.get(&hosted.node)?;
-        hosted.outbox.queued = false;
-        if node.is_silent || hosted.outbox.flight.is_some() {
-            return None;
-        }
-        let key = hosted.key.clone();
-        if let Some((due, ends)) = hosted.outbox.report.take() {
-            hosted.outbox.flight = Some(Flight::Report(due, ends));
-            let status = StatusOf {
-                uid,
-                generation: hosted.generation,
-                life: &hosted.life,
-                shape: &hosted.shape,
-                addresses: hosted.addresses,
-                host: &node.host,
-                resize: &hosted.resize,
-            };
-            let body = patch(&status, &mut hosted.transitions, wall.timestamp());
-            let namespace = key.namespace.as_deref();
-            let path = format!("{}/{}/status", POD.path_in(namespace), key.name);
-            return Some(HollowRequest {
-                due,
-                action: ends.then_some(ActionKind::FinishPod),
-                read: self.habits.reads_first.then(|| Request::get_object(&POD, &key)),
-                request: Request::patch_with(path, PatchType::Strategic, body),
-                uid: Some(uid.clone()),
-                key,
-            });
-        }
-        let due = hosted.outbox.remove.take()?;
-        hosted.outbox.flight = Some(Flight::Remove(due));
-        Some(HollowRequest {
-            due,
-            action: Some(ActionKind::TerminatePod),
-            read: None,
-            request: Request::delete(&POD, &key, Some(0), Some(uid)),
-            uid: Some(uid.clone()),
-            key,
-        })
-    }
-
-    /// The nodes under care.
-    pub fn node_names(&self) -> impl Iterator<Item = &str> {
-        self.nodes.keys().map(Text::as_str)
-    }
-
-    /// How many pods they have.
-    pub fn pod_count(&self) -> usize {
-        self.pods.len()
-    }
-
-    /// How many requests wait to be sent.
-    pub fn queued(&self) -> usize {
-        self.ready.len() + self.events.len()
-    }
-
-    /// The address of a node.
-    pub fn node_address(&self, name: &str) -> Option<&str> {
-        self.nodes.get(name).map(|node| node.host.as_str())
-    }
-
-    /// The pods of a node as objects, as far as they are remembered: names, requests, phase; `None` for a node that is
-    /// not under care.
-    pub fn pods_on(&self, node: &str) -> Option<Vec<Json>> {
-        let pods = self.nodes.get(node)?.pods.iter();
-        Some(pods.filter_map(|uid| Some(remembered(uid, self.pods.get(uid)?))).collect())
-    }
-
-    /// One pod by its name.
-    pub fn pod(&self, namespace: &str, name: &str) -> Option<Json> {
-        let named = |pod: &Hosted| pod.key.name == name && pod.key.namespace.as_deref() == Some(namespace);
-        self.pods.iter().find(|(_, pod)| named(pod)).map(|(uid, pod)| remembered(uid, pod))
-    }
-}
-
-fn remembered(uid: &Text, pod: &Hosted) -> Json {
-    let container = |c: &super::pod::ContainerShape| {
-        serde_json::json!({"name": c.name, "image": c.image,
-            "resources": {"requests": c.resources.requests, "limits": c.resources.limits}})
-    };
-    let (inits, main) = pod.shape.containers.split_at(pod.shape.inits);
-    serde_json::json!({
-        "apiVersion": "v1", "kind": "Pod",
-        "metadata": {"name": pod.key.name, "namespace": pod.key.namespace, "uid": uid},
-        "spec": {"nodeName": pod.node, "containers": main.iter().map(container).collect::<Vec<_>>(),
-                 "initContainers": inits.iter().map(container).collect::<Vec<_>>()},
-        "status": {"phase": format!("{:?}", pod.life.phase)},
-    })
-    .into()
-}
-
-fn resumed_addresses(pod: &SeenPod) -> PodAddresses {
-    if pod.spec.host_network {
-        return PodAddresses::default();
-    }
-    let mut ips = pod.status.pod_ips.iter().map(|ip| ip.ip.parse().ok());
-    PodAddresses { first: ips.next().flatten(), second: ips.next().flatten() }
-}
-
-fn start_second(pod: &SeenPod) -> i64 {
-    let time = pod.status.start_time.as_deref().and_then(|text| DateTime::parse_from_rfc3339(text).ok());
-    time.map_or(0, |time| time.timestamp())
 }

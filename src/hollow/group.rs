@@ -6,8 +6,12 @@ use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::endpoint::{METRICS_PATH_ANNOTATION, metrics_path};
 use super::node::{NodeShape, registration};
 use crate::model::{Json, Taint};
+
+/// Label of every hollow node: what is to run for real keeps away from it.
+pub const HOLLOW_LABEL: &str = "kubereel.dev/hollow";
 
 /// Hollow nodes that are alike.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize)]
@@ -27,6 +31,8 @@ pub struct NodeGroup {
     pub annotations: BTreeMap<String, String>,
     /// Taints that they register with.
     pub taints: Vec<Taint>,
+    /// Pods that each of them runs from a file of its own.
+    pub static_pods: Vec<Value>,
 }
 
 /// The node groups of a file.
@@ -75,6 +81,8 @@ pub(super) struct Kubelet {
     /// The address of all of them; absent: each has a made-up one of its own.
     pub(super) address: Option<IpAddr>,
     /// Where the kubelet's endpoint listens.
+    pub(super) listens: IpAddr,
+    /// On which port.
     pub(super) port: u16,
 }
 
@@ -88,25 +96,29 @@ impl NodeGroup {
     /// A node as its kubelet registers it. `address` is its InternalIP.
     pub(super) fn object(&self, name: &str, address: &str, kubelet: &Kubelet, now: DateTime<Utc>) -> Json {
         let taints = self.taints.iter().map(|taint| json!(taint)).collect();
-        let shape = NodeShape {
-            name: name.to_owned(),
-            labels: self.labels.clone(),
-            taints,
-            resources: self.capacity.clone(),
-        };
+        let mut labels = self.labels.clone();
+        labels.insert(HOLLOW_LABEL.to_owned(), "true".to_owned());
+        let shape = NodeShape { name: name.to_owned(), labels, taints, resources: self.capacity.clone() };
         let mut object = shape.to_object();
         let mut allocatable = self.capacity.clone();
         allocatable.extend(self.allocatable.clone());
         object.set(&["status", "allocatable"], json!(allocatable).into());
         object.set(&["spec", "providerID"], format!("kubereel://{name}").as_str().into());
-        let addresses =
-            json!([{"type": "InternalIP", "address": address}, {"type": "Hostname", "address": name}]);
-        object.set(&["status", "addresses"], addresses.into());
+        let mut addresses = vec![
+            json!({"type": "InternalIP", "address": address}),
+            json!({"type": "Hostname", "address": name}),
+        ];
+        // Nobody answers at an address that is made up.
+        if kubelet.address.is_none() {
+            addresses.push(json!({"type": "InternalDNS", "address": kubelet.listens.to_string()}));
+        }
+        object.set(&["status", "addresses"], json!(addresses).into());
         object.set(&["status", "nodeInfo"], node_info(name, &kubelet.version).into());
         let endpoints = json!({"kubeletEndpoint": {"Port": kubelet.port}});
         object.set(&["status", "daemonEndpoints"], endpoints.into());
         let mut annotations = self.annotations.clone();
         annotations.insert(super::host::OWNER_ANNOTATION.to_owned(), "hollow".to_owned());
+        annotations.insert(METRICS_PATH_ANNOTATION.to_owned(), metrics_path(name));
         let mut node = registration(&object, &annotations, now);
         node.set(&["status", "images"], images().into());
         node
@@ -155,7 +167,12 @@ mod tests {
             "capacity": {"cpu": "72", "nvidia.com/gpu": "8"}, "allocatable": {"cpu": "71"},
             "taints": [{"key": "gpu", "effect": "NoSchedule"}], "labels": {"zone": "a"}}))
         .unwrap();
-        let kubelet = Kubelet { version: "v1.37.2".into(), address: None, port: 10250 };
+        let kubelet = Kubelet {
+            version: "v1.37.2".into(),
+            address: None,
+            listens: IpAddr::from([127, 0, 0, 1]),
+            port: 10250,
+        };
         let node = group.object("gpu-0", "10.1.2.3", &kubelet, DateTime::UNIX_EPOCH);
         let view = NodeView(&node);
         assert_eq!((&view.resources().0["cpu"], &view.resources().1["cpu"]), (&"72".into(), &"71".into()));

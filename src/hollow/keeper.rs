@@ -8,10 +8,10 @@ use tokio::task::JoinHandle;
 use super::failure::Failure;
 use super::fleet::Instants;
 use super::meter::Meter;
-use super::node::{Answer, NodeTask};
+use super::node::{Answer, Health, NodeTask};
 use super::nodes::{NodeRequest, NodeStep, Nodes};
 use crate::k8s::send_brief;
-use crate::model::Json;
+use crate::model::{Json, Text};
 use crate::pace::Clock;
 
 /// Requests of nodes about themselves that are on their way at once. A kubelet has a client of its own for them, so
@@ -28,10 +28,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// What the keeper tells of its nodes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Told {
-    /// It stopped, or is back.
-    Silence(String, bool),
-    /// It is registered.
-    Registered,
+    /// It was one way and is now another.
+    Turned(Text, Health, Health),
+    /// It is registered, under this UID.
+    Registered(Text, Text),
 }
 
 type Hears = Arc<dyn Fn(Told) + Send + Sync>;
@@ -65,9 +65,14 @@ impl Shared {
 
 impl Keeper {
     /// Starts on the current runtime, with these connections.
-    pub(super) fn start(clients: Vec<kube::Client>, clock: Arc<dyn Clock>, hears: Hears) -> Keeper {
-        let shared =
-            Arc::new(Shared { nodes: Mutex::default(), wake: Notify::new(), meter: Meter::default(), hears });
+    pub(super) fn start(
+        clients: Vec<kube::Client>,
+        clock: Arc<dyn Clock>,
+        are_faithful: bool,
+        hears: Hears,
+    ) -> Keeper {
+        let nodes = Mutex::new(Nodes::new(are_faithful));
+        let shared = Arc::new(Shared { nodes, wake: Notify::new(), meter: Meter::default(), hears });
         let task = tokio::spawn(keep(shared.clone(), clients, clock.clone()));
         Keeper { shared, clock, task }
     }
@@ -99,8 +104,8 @@ impl Keeper {
     pub(super) fn fail(&self, name: &str, failure: Option<Failure>) {
         let step = self.shared.nodes().fail(name, failure, instants(&*self.clock));
         self.shared.wake.notify_one();
-        if let Some(NodeStep::Silence(name, is_silent)) = step {
-            (self.shared.hears)(Told::Silence(name.to_string(), is_silent));
+        if let Some(NodeStep::Turned(name, before, now)) = step {
+            (self.shared.hears)(Told::Turned(name, before, now));
         }
     }
 
@@ -132,7 +137,7 @@ pub(super) fn instants(clock: &dyn Clock) -> Instants {
 }
 
 /// The wall clock as the API writes it.
-fn wall(clock: &dyn Clock) -> DateTime<Utc> {
+pub(super) fn wall(clock: &dyn Clock) -> DateTime<Utc> {
     DateTime::from_timestamp_nanos(clock.wall_ns())
 }
 
@@ -144,8 +149,8 @@ async fn keep(shared: Arc<Shared>, clients: Vec<kube::Client>, clock: Arc<dyn Cl
         let now = instants(&*clock);
         let step = shared.nodes().fire_next(now);
         match step {
-            Some(NodeStep::Silence(name, is_silent)) => {
-                (shared.hears)(Told::Silence(name.to_string(), is_silent));
+            Some(NodeStep::Turned(name, before, now)) => {
+                (shared.hears)(Told::Turned(name, before, now));
             }
             Some(NodeStep::Send(request)) => {
                 if request.task == NodeTask::Lease {
@@ -182,8 +187,9 @@ async fn send(shared: &Shared, client: &kube::Client, clock: &dyn Clock, request
     };
     let now = instants(clock);
     shared.meter.request(answer.status, now.trace.since(sent));
-    if shared.nodes().answered(&request.name, request.task, &answer, now) {
-        (shared.hears)(Told::Registered);
+    let registered = shared.nodes().answered(&request.name, request.task, &answer, now);
+    if let Some(uid) = registered {
+        (shared.hears)(Told::Registered(request.name.clone(), uid));
     }
     shared.wake.notify_one();
 }

@@ -24,8 +24,8 @@ pub(super) struct NodeRequest {
 pub(super) enum NodeStep {
     /// Send this.
     Send(NodeRequest),
-    /// A node has stopped, or is back.
-    Silence(Text, bool),
+    /// A node was one way and is now another.
+    Turned(Text, Health, Health),
 }
 
 #[derive(Debug)]
@@ -36,11 +36,13 @@ struct Member {
     in_flight: [bool; 3],
     failure: Option<Failure>,
     flap_at: Option<TraceTime>,
+    /// It was registered before; what follows is a change of it.
+    is_known: bool,
 }
 
 impl Member {
     fn new(life: NodeLife) -> Member {
-        Member { life, due: [None; 3], in_flight: [false; 3], failure: None, flap_at: None }
+        Member { life, due: [None; 3], in_flight: [false; 3], failure: None, flap_at: None, is_known: false }
     }
 }
 
@@ -56,12 +58,19 @@ enum Wake {
 pub(super) struct Nodes {
     members: HashMap<Text, Member>,
     timers: Timers<Wake>,
+    /// They ask what kubelets ask at their start.
+    are_faithful: bool,
 }
 
 impl Nodes {
+    /// None yet.
+    pub(super) fn new(are_faithful: bool) -> Nodes {
+        Nodes { are_faithful, ..Nodes::default() }
+    }
+
     /// Registers a node, or takes one over that is there.
     pub(super) fn register(&mut self, object: Json, now: TraceTime) {
-        let life = NodeLife::new(object);
+        let life = NodeLife::new(object, self.are_faithful);
         let name = life.identity.name.clone();
         self.members.insert(name.clone(), Member::new(life));
         self.arm(&name, NodeTask::Register, now);
@@ -130,13 +139,12 @@ impl Nodes {
 
     fn set_health(&mut self, name: &str, health: Health, now: Instants) -> Option<NodeStep> {
         let life = &mut self.members.get_mut(name)?.life;
-        let was_silent = life.health == Health::Silent;
-        let is_silent = health == Health::Silent;
+        let before = life.health;
         if life.set_health(health, now.wall.timestamp()) {
             self.arm(name, NodeTask::Report, now.trace);
             self.arm(name, NodeTask::Lease, now.trace);
         }
-        (was_silent != is_silent).then(|| NodeStep::Silence(name.into(), is_silent))
+        (before != health).then(|| NodeStep::Turned(name.into(), before, health))
     }
 
     fn arm(&mut self, name: &str, task: NodeTask, at: TraceTime) {
@@ -192,17 +200,24 @@ impl Nodes {
         self.set_health(name, if was_silent { Health::Ready } else { Health::Silent }, now)
     }
 
-    /// Takes note of an answer; says whether the node has just been registered.
-    pub(super) fn answered(&mut self, name: &str, task: NodeTask, answer: &Answer, now: Instants) -> bool {
-        let Some(member) = self.members.get_mut(name) else { return false };
+    /// Takes note of an answer; gives the UID of a node that is registered by it for the first time.
+    pub(super) fn answered(
+        &mut self,
+        name: &str,
+        task: NodeTask,
+        answer: &Answer,
+        now: Instants,
+    ) -> Option<Text> {
+        let member = self.members.get_mut(name)?;
         member.in_flight[task as usize] = false;
-        let was_registered = member.life.is_registered();
         let next = member.life.answered(task, answer, now.wall.timestamp());
-        let is_new = !was_registered && member.life.is_registered();
+        let is_new = task == NodeTask::Register && member.life.is_registered() && !member.is_known;
+        member.is_known |= is_new;
+        let uid = member.life.identity.uid.clone();
         for (task, after) in next {
             self.arm(name, task, now.trace + after);
         }
-        is_new
+        is_new.then_some(uid)
     }
 }
 
@@ -252,9 +267,10 @@ mod tests {
         nodes.adopt("n1", "u", at(0), true);
         run(&mut nodes, 30);
         let step = nodes.fail("n1", Some(Failure::Stop), at(30));
-        assert_eq!(step, Some(NodeStep::Silence("n1".into(), true)));
+        assert_eq!(step, Some(NodeStep::Turned("n1".into(), Health::Ready, Health::Silent)));
         assert_eq!(run(&mut nodes, 600), []);
-        assert_eq!(nodes.fail("n1", None, at(600)), Some(NodeStep::Silence("n1".into(), false)));
+        let back = Some(NodeStep::Turned("n1".into(), Health::Silent, Health::Ready));
+        assert_eq!(nodes.fail("n1", None, at(600)), back);
         let sent: Vec<String> = run(&mut nodes, 601).into_iter().map(|(_, what)| what).collect();
         assert!(sent.iter().any(|what| what.starts_with("PATCH")), "{sent:?}");
         assert!(sent.iter().any(|what| what.starts_with("PUT")), "{sent:?}");

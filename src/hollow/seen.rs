@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Phase, Text, is_id};
+use crate::model::{Phase, Taint, Text, is_id};
 
 /// Resource quantities by name, as texts.
 pub(super) type Resources = BTreeMap<Text, Text>;
@@ -62,6 +62,7 @@ pub(super) struct PodAnnotations {
 #[serde(default)]
 struct Owner {
     kind: Text,
+    uid: Text,
     controller: bool,
 }
 
@@ -75,9 +76,10 @@ pub(super) struct PodSpec {
     pub(super) host_network: bool,
     pub(super) readiness_gates: Vec<ReadinessGate>,
     pub(super) active_deadline_seconds: Option<u64>,
-    pub(super) termination_grace_period_seconds: Option<u64>,
     pub(super) service_account_name: Text,
     pub(super) volumes: Vec<Volume>,
+    pub(super) image_pull_secrets: Vec<Named>,
+    pub(super) tolerations: Vec<Toleration>,
     pub(super) overhead: Resources,
     pub(super) resources: Option<SeenResources>,
     pub(super) node_selector: BTreeMap<Text, Text>,
@@ -91,9 +93,19 @@ pub(super) struct SeenContainer {
     pub(super) image: Text,
     pub(super) restart_policy: Text,
     pub(super) resources: SeenResources,
-    #[serde(rename = "env")]
     pub(super) env: Vec<Env>,
-    pub(super) env_from: Vec<EnvFrom>,
+    pub(super) env_from: Vec<Refers>,
+    pub(super) ports: Vec<Port>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct Port {
+    #[serde(rename = "hostPort")]
+    pub(super) of_host: u16,
+    #[serde(rename = "hostIP")]
+    pub(super) host_ip: Text,
+    pub(super) protocol: Text,
 }
 
 /// Requests and limits of a container.
@@ -109,26 +121,24 @@ pub(super) struct SeenResources {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub(super) struct Env {
-    pub(super) value_from: Option<ValueFrom>,
+    pub(super) value_from: Option<Refers>,
 }
 
+/// The object that a variable, a container's environment or a source of a projected volume comes from.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-pub(super) struct ValueFrom {
-    pub(super) config_map_key_ref: Option<Named>,
-    pub(super) secret_key_ref: Option<Named>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub(super) struct EnvFrom {
-    pub(super) config_map_ref: Option<Named>,
-    pub(super) secret_ref: Option<Named>,
+pub(super) struct Refers {
+    #[serde(alias = "configMapKeyRef", alias = "configMapRef")]
+    pub(super) config_map: Option<Named>,
+    #[serde(alias = "secretKeyRef", alias = "secretRef")]
+    pub(super) secret: Option<Named>,
+    pub(super) service_account_token: Option<TokenSource>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Deserialize)]
 #[serde(default)]
 pub(super) struct Named {
+    #[serde(alias = "secretName")]
     pub(super) name: Text,
 }
 
@@ -143,42 +153,30 @@ pub(super) struct ReadinessGate {
 #[serde(default, rename_all = "camelCase")]
 pub(super) struct Volume {
     pub(super) config_map: Option<Named>,
-    pub(super) secret: Option<SecretVolume>,
-    pub(super) projected: Option<Projected>,
-    pub(super) persistent_volume_claim: Option<Claim>,
-}
-
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub(super) struct SecretVolume {
-    pub(super) secret_name: Text,
-}
-
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub(super) struct Claim {
-    pub(super) claim_name: Text,
+    pub(super) secret: Option<Named>,
+    pub(super) projected: Projected,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Projected {
-    pub(super) sources: Vec<ProjectedSource>,
+    pub(super) sources: Vec<Refers>,
 }
 
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub(super) struct ProjectedSource {
-    pub(super) service_account_token: Option<TokenSource>,
-    pub(super) config_map: Option<Named>,
-    pub(super) secret: Option<Named>,
-}
-
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub(super) struct TokenSource {
     pub(super) audience: Text,
     pub(super) expiration_seconds: Option<u64>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Deserialize)]
+#[serde(default)]
+pub(super) struct Toleration {
+    pub(super) key: Text,
+    pub(super) operator: Text,
+    pub(super) value: Text,
+    pub(super) effect: Text,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -269,6 +267,11 @@ impl SeenPod {
         self.metadata.owner_references.iter().any(|owner| owner.controller && owner.kind == kind)
     }
 
+    /// The UID of the controller that owns it.
+    pub(super) fn owner_uid(&self) -> Option<&str> {
+        self.metadata.owner_references.iter().find(|owner| owner.controller).map(|owner| owner.uid.as_str())
+    }
+
     /// The names of its containers, in order.
     pub fn container_names(&self) -> impl Iterator<Item = &str> {
         self.spec.containers.iter().map(|container| container.name.as_str())
@@ -324,6 +327,8 @@ pub(super) struct NodeSpec {
     pub(super) pod_cidr: Text,
     #[serde(rename = "podCIDRs")]
     pub(super) pod_cidrs: Vec<Text>,
+    pub(super) taints: Vec<Taint>,
+    pub(super) unschedulable: bool,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]

@@ -1,6 +1,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use http::header::{HeaderValue, USER_AGENT};
 use kube::config::{Config, KubeConfigOptions, Kubeconfig};
 
 use super::error::{K8sError, chain};
@@ -8,6 +9,9 @@ use super::proxy;
 use super::request::{Request, send};
 use super::session::Session;
 use crate::model::Json;
+
+/// Who we are in an audit log.
+const AGENT: &str = concat!("kubereel/", env!("CARGO_PKG_VERSION"));
 
 /// Which cluster.
 #[derive(Debug, Clone, Default)]
@@ -133,6 +137,7 @@ fn names_proxy(kubeconfig: &Kubeconfig, context: &str) -> bool {
 /// What we set in every configuration.
 fn ours(mut config: Config, has_own_proxy: bool) -> Config {
     config.connect_timeout = Some(Duration::from_secs(10));
+    config.headers.push((USER_AGENT, HeaderValue::from_static(AGENT)));
     // Retries are ours to make and to count.
     config.default_retry = false;
     if !has_own_proxy {

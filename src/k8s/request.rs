@@ -105,6 +105,11 @@ impl Request {
         format!("{} {}", self.method, self.path)
     }
 
+    /// What is sent.
+    pub fn body(&self) -> &[u8] {
+        &self.body
+    }
+
     fn to_http(&self) -> Result<http::Request<Vec<u8>>, http::Error> {
         let mut builder = http::Request::builder().method(&self.method).uri(&self.path);
         if !self.content.is_empty() {

@@ -21,7 +21,7 @@ pub struct Kind {
 }
 
 impl Kind {
-    const fn of(
+    pub(crate) const fn of(
         group: &'static str,
         version: &'static str,
         kind: &'static str,

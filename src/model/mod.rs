@@ -12,6 +12,7 @@ mod selector;
 mod time;
 
 pub use event::{ObjectEvent, ObjectKey, Verb};
+pub(crate) use json::spliced;
 pub use json::{Fate, Json, Map, Reading, Rule, Rules, Text};
 pub use kind::{CONTEXT_KINDS, EVENT, Kind, NODE, POD};
 pub use node::{NodeView, ReadyStatus, Taint, is_lifecycle_taint};

@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -128,6 +129,13 @@ pub enum ActionKind {
     FinishPod,
     /// A hollow node's pod was taken down after a deletion was asked for.
     TerminatePod,
+}
+
+impl fmt::Display for ActionKind {
+    /// As in a reel: `create-pod`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(f)
+    }
 }
 
 /// One action of a replay.

@@ -6,19 +6,16 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
 use super::plan::{Action, NodeChange};
+use super::tainting::Tainting;
 use super::target::RUN_ANNOTATION;
 use super::world::{Whereabouts, World, WorldState};
 use crate::hollow::{Fleet, HollowRequest, Leases, TraceNow, registration};
 use crate::k8s::{Answer, K8sError, PatchType, Request, Submitter};
 use crate::model::{
-    ActionKind, ActionReport, Kind, NODE, NodeView, ObjectKey, POD, ReadyStatus, Record, Taint, TraceTime,
-    is_lifecycle_taint,
+    ActionKind, ActionReport, Kind, NODE, NodeView, ObjectKey, POD, ReadyStatus, Record, TraceTime,
 };
 use crate::pace::Clock;
 use crate::trace::Sink;
-
-/// The taint of a cordoned node.
-const CORDON: &str = "node.kubernetes.io/unschedulable";
 
 /// What both modes of a run share: how actions become requests, and how their answers become records.
 #[derive(Clone)]
@@ -28,6 +25,7 @@ pub(super) struct Engine {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) sink: Sink,
     pub(super) world: World,
+    pub(super) tainting: Tainting,
     pub(super) fleet: Arc<Mutex<Fleet>>,
     pub(super) leases: Arc<Leases>,
     pub(super) now: TraceNow,
@@ -71,7 +69,12 @@ impl Engine {
             Action::DeleteContext { kind, key } => vec![Request::delete(kind, key, None, None)],
             Action::CreateNode { object } => {
                 let annotations = BTreeMap::from([(RUN_ANNOTATION.to_owned(), self.run_id.clone())]);
-                vec![Request::create(&NODE, &registration(object, &annotations, self.wall()))]
+                let mut node = registration(object, &annotations, self.wall());
+                if self.tainting == Tainting::Replay {
+                    let taints = self.tainting.taints_after(NodeView(&node), &NodeChange::default());
+                    node.set(&["spec", "taints"], json!(taints).into());
+                }
+                vec![Request::create(&NODE, &node)]
             }
             Action::UpdateNode { change, .. } => self.node_requests(&action.key(), change),
             Action::DeleteNode { .. } => vec![Request::delete(&NODE, &action.key(), None, None)],
@@ -116,9 +119,9 @@ impl Engine {
         if let Some(unschedulable) = change.unschedulable {
             patch["spec"]["unschedulable"] = unschedulable.into();
         }
-        if change.taints.is_some() || change.unschedulable.is_some() {
+        if self.tainting.concerns(change) {
             let current = self.world.state().nodes.get(&key.name).cloned().unwrap_or_default();
-            patch["spec"]["taints"] = json!(taints_after(NodeView(&current), change));
+            patch["spec"]["taints"] = json!(self.tainting.taints_after(NodeView(&current), change));
         }
         let mut requests = Vec::new();
         if patch != json!({}) {
@@ -233,17 +236,6 @@ impl Engine {
     fn push_report(&self, report: ActionReport) {
         self.sink.push(Record::Action(report));
     }
-}
-
-/// The taints of a node after a change: the chosen ones as recorded, those of the node lifecycle controller as they
-/// are, but that of a cordon, which goes with the cordon in one step. The controller would follow a moment later,
-/// and waiting pods would be woken twice.
-fn taints_after(node: NodeView<'_>, change: &NodeChange) -> Vec<Taint> {
-    let chosen = change.taints.clone().unwrap_or_else(|| node.chosen_taints());
-    let cordoned = change.unschedulable.unwrap_or_else(|| node.is_unschedulable());
-    let kept = node.taints().into_iter().filter(|t| is_lifecycle_taint(&t.key) && t.key != CORDON);
-    let cordon = Taint { key: CORDON.to_owned(), value: String::new(), effect: "NoSchedule".to_owned() };
-    chosen.into_iter().chain(kept).chain(cordoned.then_some(cordon)).collect()
 }
 
 fn merge(kind: &Kind, key: &ObjectKey, subresource: Option<&str>, patch: &Value) -> Request {

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::model::{DisruptionReason, Json, ObjectKey, PodView, ReadyStatus, Taint, TraceTime};
+use crate::model::{DisruptionReason, Json, ObjectKey, PodView, Taint, TraceTime};
 
 /// How long a pod stays bound to a node that is gone (`pkg/controller/podgc/gc_controller.go`, v1.37.2,
 /// `quarantineTime`).
@@ -75,17 +75,6 @@ impl Evictions {
     }
 }
 
-/// The `NoExecute` taint that the node lifecycle controller derives from a Ready condition
-/// (`pkg/controller/nodelifecycle/node_lifecycle_controller.go`, v1.37.2, `processTaintBaseEviction`).
-pub(super) fn readiness_taint(ready: ReadyStatus) -> Option<Taint> {
-    let key = match ready {
-        ReadyStatus::True => return None,
-        ReadyStatus::False => "node.kubernetes.io/not-ready",
-        ReadyStatus::Unknown => "node.kubernetes.io/unreachable",
-    };
-    Some(Taint { key: key.to_owned(), value: String::new(), effect: "NoExecute".to_owned() })
-}
-
 /// How long a pod stays on a node with these taints, `None` for ever: at once where one is not tolerated, else the
 /// shortest of the tolerations (`pkg/controller/tainteviction/taint_eviction.go`, v1.37.2, `processPodOnNode` and
 /// `getMinTolerationTime`).
@@ -118,7 +107,9 @@ fn tolerates(toleration: &Json, taint: &Taint) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::ReadyStatus;
     use crate::model::Text;
+    use crate::replay::tainting::readiness_taints;
     use serde_json::json;
 
     fn pod(name: &str, tolerations: &serde_json::Value) -> Json {
@@ -138,7 +129,7 @@ mod tests {
         for_five["tolerationSeconds"] = 5.into();
         let pods =
             [pod("forever", &json!([unreachable])), pod("five", &json!([for_five])), pod("none", &json!([]))];
-        let taints = [readiness_taint(ReadyStatus::Unknown).unwrap()];
+        let taints = readiness_taints(ReadyStatus::Unknown);
         let mut evictions = Evictions::default();
         evictions.tainted("n", TraceTime::from_millis(1_000), &taints, &pods);
         assert_eq!(evictions.next_due(), Some(TraceTime::from_millis(1_000)));
@@ -149,7 +140,7 @@ mod tests {
     fn a_node_that_recovers_keeps_its_pods_and_one_that_goes_loses_them_all() {
         let mut for_five = json!({"operator": "Exists", "tolerationSeconds": 5});
         let pods = [pod("p", &json!([for_five.take()]))];
-        let taints = [readiness_taint(ReadyStatus::False).unwrap()];
+        let taints = readiness_taints(ReadyStatus::False);
         let mut evictions = Evictions::default();
         evictions.tainted("n", TraceTime::ZERO, &taints, &pods);
         evictions.tainted("n", TraceTime::from_millis(2_000), &[], &pods);

@@ -5,11 +5,13 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use super::attempts::AttemptLog;
 use super::engine::{Due, Engine};
 use super::lockstep::{Lockstep, StepWall};
 use super::open::{self, OpenTime};
 use super::plan::{Action, Plan, Submission};
 use super::scheduler::{Baseline, SchedulerProbe};
+use super::tainting::Tainting;
 use super::target::refuse_used;
 use super::world::{DEFAULT_SCHEDULER, PodNow, World, WorldState};
 use crate::hollow::{Driver, Fleet, Leases, SeenPod, TraceNow};
@@ -48,6 +50,13 @@ impl Mode {
             Mode::Lockstep => "lockstep",
         }
     }
+
+    fn tainting(&self) -> Tainting {
+        match self {
+            Mode::Open { .. } => Tainting::Controller,
+            Mode::Lockstep => Tainting::Replay,
+        }
+    }
 }
 
 /// A run to make.
@@ -61,6 +70,8 @@ pub struct RunOptions {
     pub overwrite: bool,
     /// Address of the scheduler, for its metrics; lockstep needs it.
     pub scheduler_url: Option<String>,
+    /// The scheduler's log, in JSON format, where kubereel started it: its attempts go into the reel.
+    pub scheduler_log: Option<PathBuf>,
     /// Play even where the target has nodes and pods of others.
     pub allow_existing: bool,
     /// How long to wait after the last action for what it caused.
@@ -179,9 +190,14 @@ pub async fn run(
     let write = WriteOptions { overwrite: options.overwrite, ..WriteOptions::default() };
     let reel = ReelThread::start(&options.out, &header, write)?;
     let id = header.id;
+    let log = options.scheduler_log.clone();
+    let log = log.and_then(|path| AttemptLog::follow(path, clock.clone(), reel.sink()));
     let stage = Stage::set(target, &plan, id.clone(), clock, reel.sink(), options.mode).await?;
     let played = stage.play(plan, probe, options, stop).await;
     stage.recorder.stop().await;
+    if let Some(log) = log {
+        log.finish();
+    }
     let (complete, restless) = played?;
     Ok(RunSummary { id, reel: reel.seal()?, complete, restless })
 }
@@ -239,6 +255,7 @@ impl Stage {
             clock: clock.clone(),
             sink: sink.clone(),
             world: World::default(),
+            tainting: mode.tainting(),
             fleet,
             leases: Arc::new(Leases::start(target.client.clone(), clock.clone())),
             now,

@@ -142,7 +142,7 @@ impl Records {
         };
         if starts {
             unpacker.start().map_err(io)?;
-            self.delta = Decoder::new(self.memory);
+            self.delta.restart(self.memory);
             self.broken = None;
         }
         let unpacked = unpacker.block(&block.stored, header.decompressed_len as usize, &mut self.bytes);

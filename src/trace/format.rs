@@ -73,7 +73,7 @@ pub struct Limits {
 
 impl Default for Limits {
     /// 64 MiB a block: etcd takes objects of 1.5 MiB by default, and writers close chunks at 1 MiB. 512 MiB in
-    /// memory: writers close chunks at 64 MiB.
+    /// memory: writers close chunks at 128 MiB.
     fn default() -> Self {
         Limits { stored: 64 << 20, decompressed: 64 << 20, memory: 512 << 20 }
     }

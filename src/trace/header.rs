@@ -83,6 +83,12 @@ pub struct RunInfo {
     pub speed: f64,
     /// The scheduler configuration in force, where kubereel started the scheduler.
     pub scheduler_config: String,
+    /// SHA-256 of the plan that was played.
+    #[serde(default)]
+    pub plan_sha256: String,
+    /// How the load was shaped: the options that were given, by name.
+    #[serde(default)]
+    pub shape: BTreeMap<String, String>,
 }
 
 impl Header {

@@ -26,6 +26,7 @@ mod summary;
 #[cfg(test)]
 mod tests;
 mod thread;
+mod window;
 mod writer;
 
 pub use anonymize::Anonymizer;
@@ -43,4 +44,5 @@ pub use salvage::{Hole, Salvage, Stretch};
 pub use state::State;
 pub use summary::{ChunkEntry, Summary};
 pub use thread::{ReelThread, Sink};
+pub use window::Window;
 pub use writer::{CHUNK_BYTES, CHUNK_SPAN, Durability, FLUSH_SPAN, ReelWriter, WriteOptions};

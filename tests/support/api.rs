@@ -27,6 +27,20 @@ impl Api {
         self.runtime.block_on(send(&self.target.client, &request)).map(|reply| reply.body)
     }
 
+    /// What is no object.
+    pub fn text(&self, path: &str) -> String {
+        let request = http::Request::get(path).body(Vec::new()).unwrap();
+        self.runtime.block_on(self.target.client.request_text(request)).unwrap_or_else(|e| panic!("{e}"))
+    }
+
+    /// Why a stream to a container is refused, asked for as `kubectl exec` does.
+    pub fn stream_refusal(&self, path: &str) -> String {
+        let request = http::Request::post(path).header("Connection", "Upgrade").header("Upgrade", "SPDY/3.1");
+        let request = request.header("X-Stream-Protocol-Version", "v4.channel.k8s.io").body(Vec::new());
+        let answer = self.runtime.block_on(self.target.client.request_text(request.unwrap()));
+        answer.unwrap_err().to_string()
+    }
+
     pub fn post(&self, path: &str, object: &Value) -> Json {
         self.try_post(path, object).unwrap_or_else(|e| panic!("{e}\n{object:#}"))
     }

@@ -68,7 +68,13 @@ impl Sandbox {
 impl Sandbox {
     /// Starts the cluster `lab` and connects to it. Its kubeconfig is in the file `kubeconfig`.
     pub fn lab(&self) -> api::Api {
-        self.ok(&["cluster", "up", "--name", "lab", "--detach", "--version", VERSION]);
+        self.lab_with(&[])
+    }
+
+    /// The same with more arguments of `cluster up`.
+    pub fn lab_with(&self, more: &[&str]) -> api::Api {
+        let up = ["cluster", "up", "--name", "lab", "--detach", "--version", VERSION];
+        self.ok(&[&up, more].concat());
         let kubeconfig = self.ok(&["cluster", "kubeconfig", "lab", "--raw"]).out;
         std::fs::write(self.path("kubeconfig"), kubeconfig).unwrap();
         api::Api::connect(&self.path("kubeconfig"))

@@ -1,4 +1,4 @@
-//! A recorder as a process.
+//! A recorder, or hollow nodes, as a process.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::Ran;
 
-/// A recorder that runs.
+/// A process that runs until it is asked to end.
 pub struct Recorder {
     child: Child,
     log: Arc<Mutex<String>>,
@@ -89,7 +89,15 @@ impl Recorder {
         answer
     }
 
-    /// A metric without labels.
+    /// Waits until it says that it is ready.
+    pub fn until_ready(&mut self) {
+        while !self.get("/readyz").starts_with("HTTP/1.1 200") {
+            assert!(self.is_running(), "it ended by itself\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// A metric of a recorder, without labels.
     pub fn metric(&mut self, name: &str) -> f64 {
         let page = self.get("/metrics");
         let line = page.lines().find_map(|line| line.strip_prefix(&format!("kubereel_record_{name} ")));

@@ -7,7 +7,7 @@ use super::rewrite::{OutArgs, each_record};
 use crate::cli::Outcome;
 use crate::cli::args::parse_duration;
 use crate::model::TraceTime;
-use crate::trace::{FLUSH_SPAN, Reader, State};
+use crate::trace::{Reader, ReelWriter, TraceError, Window};
 
 /// Cuts out a part of the time that stands alone: it starts with the objects that existed then.
 ///
@@ -32,29 +32,21 @@ pub(super) fn run(args: &SliceArgs) -> anyhow::Result<Outcome> {
     anyhow::ensure!(from < to, "--from must be before --to");
     let mut reader = Reader::open_or_stdin(&args.reel)?;
     let mut writer = args.out.create(reader.header(), &args.reel)?;
-    let mut before = Some(State::default());
+    let mut window = Window::new(from, to);
     let outcome = each_record(&mut reader, |record| {
-        let at = record.at();
-        if at < from {
-            // A late record of another source: its change is part of the state, told at the start.
-            match &mut before {
-                Some(state) => state.apply(&record),
-                None => writer.push(&record)?,
-            }
-            return Ok(true);
-        }
-        if let Some(state) = before.take() {
-            state.into_records(from).try_for_each(|record| writer.push(&record))?;
-        }
-        if at < to {
-            writer.push(&record)?;
-        }
-        // Records of several sources may be out of order by less than a chunk.
-        Ok(at < to || at.since(to) < FLUSH_SPAN)
+        window.take(record);
+        write(&mut window, &mut writer)?;
+        Ok(!window.is_over())
     })?;
-    if let Some(state) = before {
-        state.into_records(from).try_for_each(|record| writer.push(&record))?;
-    }
+    window.finish();
+    write(&mut window, &mut writer)?;
     args.out.finish(writer)?;
     Ok(outcome)
+}
+
+fn write(window: &mut Window, writer: &mut ReelWriter) -> Result<(), TraceError> {
+    while let Some(record) = window.next_record() {
+        writer.push(&record)?;
+    }
+    Ok(())
 }

@@ -88,3 +88,58 @@ fn pods_on_other_nodes_are_not_ours() {
     fleet.remove_node("n1");
     assert_eq!(fire(&mut fleet, 10_000), [""; 0]);
 }
+
+fn running(uid: &str, cpu: &str) -> SeenPod {
+    serde_json::from_value(json!({"metadata": {"name": uid, "namespace": "a", "uid": uid}, "spec": {"nodeName": "n1",
+        "containers": [{"name": "c", "resources": {"requests": {"cpu": cpu}}}]}, "status": {"phase": "Running"}}))
+    .unwrap()
+}
+
+#[test]
+fn a_resize_that_waits_for_room_is_done_when_a_pod_leaves() {
+    let mut fleet = Fleet::new(|_| PodBehaviour::default());
+    fleet.add_node(&json!({"metadata": {"name": "n1"}, "status": {"allocatable": {"cpu": "4"}}}).into());
+    for pod in [running("a", "2"), running("b", "2"), running("a", "3")] {
+        fleet.see(&pod, TraceTime::ZERO);
+    }
+    let cpu = |fleet: &Fleet| fleet.pods["a"].shape.containers[0].resources.requests["cpu"].clone();
+    assert!(matches!(fleet.pods["a"].resize, Resize::Deferred(_)) && cpu(&fleet) == "2");
+    fleet.forget("b", TraceTime::ZERO);
+    assert_eq!((&fleet.pods["a"].resize, cpu(&fleet).as_str()), (&Resize::Done, "3"));
+    fleet.see(&running("a", "9"), TraceTime::ZERO);
+    assert!(matches!(fleet.pods["a"].resize, Resize::Infeasible(_)), "the node will never have so much");
+}
+
+#[test]
+fn extended_resources_become_allocatable_with_their_capacity() {
+    let mut fleet = fleet();
+    let mut see = |capacity: serde_json::Value, allocatable: serde_json::Value| {
+        let node =
+            json!({"metadata": {"name": "n1"}, "status": {"capacity": capacity, "allocatable": allocatable}});
+        fleet.see_node(&serde_json::from_value(node).unwrap()).allocatable
+    };
+    let both = json!({"cpu": "4", "example.com/beard": "1000"});
+    let added = see(both.clone(), json!({"cpu": "3"}));
+    assert_eq!(json!(added), json!({"example.com/beard": "1000"}));
+    assert!(see(both.clone(), both.clone()).is_empty());
+    let gone = see(json!({"cpu": "4"}), both.clone());
+    assert_eq!(json!(gone), json!({"example.com/beard": null}));
+    assert!(
+        see(json!({}), both).is_empty(),
+        "what never had a capacity was made allocatable by somebody else"
+    );
+}
+
+#[test]
+fn a_list_of_one_node_s_pods_says_nothing_of_others() {
+    let mut fleet = Fleet::new(|_| PodBehaviour::default());
+    for name in ["n1", "n2"] {
+        fleet.add_node(&json!({"metadata": {"name": name}}).into());
+    }
+    let mut elsewhere = running("b", "1");
+    elsewhere.spec.node_name = "n2".into();
+    fleet.see(&running("a", "1"), TraceTime::ZERO);
+    fleet.see(&elsewhere, TraceTime::ZERO);
+    fleet.keep_only(&HashSet::new(), Some("n1"), TraceTime::ZERO);
+    assert_eq!(fleet.pods.keys().collect::<Vec<_>>(), ["b"]);
+}

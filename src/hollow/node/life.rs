@@ -3,6 +3,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::body::{Identity, identity};
+use super::start;
 use crate::hollow::chance::chance;
 use crate::k8s::Request;
 use crate::model::{Json, NODE, Text};
@@ -64,12 +65,16 @@ impl Answer {
 
 #[derive(Debug, Clone, PartialEq)]
 enum Registration {
+    /// A kubelet that starts looks around first; so many looks are done.
+    Look(usize, Json),
     /// To be posted.
     Create(Json),
     /// It was there before: to be read.
     Read(Json),
     /// It was there before: to be brought up to date.
     Patch(Json),
+    /// It is there; so many of a kubelet's first steps afterwards are done.
+    Settle(usize),
     Done,
 }
 
@@ -77,6 +82,8 @@ enum Registration {
 enum Lease {
     /// Nothing is known of it.
     Ensure,
+    /// There is none; a kubelet looks for the node that will own it.
+    Owner,
     /// There is none.
     Create,
     /// It is ours in this version.
@@ -95,16 +102,22 @@ pub(in crate::hollow) struct NodeLife {
     failures: u32,
     renewals: u32,
     reports: u32,
+    /// It asks what kubelets ask at their start besides what it needs.
+    is_faithful: bool,
+    /// It has neither lease nor reports yet.
+    is_new: bool,
 }
 
 /// What to do after an answer.
 pub(in crate::hollow) type Next = Vec<(NodeTask, Duration)>;
 
 impl NodeLife {
-    /// A node that registers itself as this object.
-    pub(in crate::hollow) fn new(object: Json) -> NodeLife {
+    /// A node that registers itself as this object; a faithful one as kubelets do, step by step.
+    pub(in crate::hollow) fn new(object: Json, is_faithful: bool) -> NodeLife {
         let identity = identity(&object);
-        NodeLife { registration: Registration::Create(object), ..NodeLife::registered(identity) }
+        let registration =
+            if is_faithful { Registration::Look(0, object) } else { Registration::Create(object) };
+        NodeLife { registration, is_faithful, ..NodeLife::registered(identity) }
     }
 
     /// A node that somebody else registered, and that is ready since this wall-clock second.
@@ -122,6 +135,8 @@ impl NodeLife {
             failures: 0,
             renewals: 0,
             reports: 0,
+            is_faithful: false,
+            is_new: false,
         }
     }
 
@@ -133,8 +148,11 @@ impl NodeLife {
     /// Its status is to be brought to this object's.
     pub(in crate::hollow) fn change(&mut self, object: Json) {
         match &mut self.registration {
-            Registration::Create(own) | Registration::Read(own) | Registration::Patch(own) => *own = object,
-            Registration::Done => self.registration = Registration::Patch(object),
+            Registration::Look(_, own)
+            | Registration::Create(own)
+            | Registration::Read(own)
+            | Registration::Patch(own) => *own = object,
+            Registration::Settle(_) | Registration::Done => self.registration = Registration::Patch(object),
         }
     }
 
@@ -142,12 +160,18 @@ impl NodeLife {
     pub(in crate::hollow) fn request(&self, task: NodeTask, now: DateTime<Utc>) -> Option<Request> {
         let own = &self.identity;
         Some(match (task, &self.registration, &self.lease) {
+            (NodeTask::Register, Registration::Look(done, _), _) => start::look(own, *done)?,
+            (NodeTask::Register, Registration::Settle(done), _) => start::settle(own, *done, now)?,
+            (NodeTask::Register, Registration::Create(object), _) if self.is_faithful => {
+                Request::create(&NODE, &start::not_yet_ready(object))
+            }
             (NodeTask::Register, Registration::Create(object), _) => Request::create(&NODE, object),
             (NodeTask::Register, Registration::Read(_), _) => own.read(),
             (NodeTask::Register, Registration::Patch(object), _) => own.patch_whole(object),
             (NodeTask::Register, Registration::Done, _) => return None,
             _ if self.health == Health::Silent => return None,
             (NodeTask::Lease, _, Lease::Ensure) => own.read_lease(),
+            (NodeTask::Lease, _, Lease::Owner) => own.read(),
             (NodeTask::Lease, _, Lease::Create) => own.create_lease(now),
             (NodeTask::Lease, _, Lease::Held(version)) => own.renew_lease(version, now),
             (NodeTask::Report, ..) => own.heartbeat(self.health, self.since, now),
@@ -170,6 +194,19 @@ impl NodeLife {
     fn registered_answer(&mut self, answer: &Answer, wall: i64) -> Next {
         let again = vec![(NodeTask::Register, Duration::ZERO)];
         match (std::mem::replace(&mut self.registration, Registration::Done), answer.status) {
+            // What a look finds does not matter, nor does a step that is not allowed or was done before.
+            (Registration::Look(done, object), Some(200..=400 | 402..=428)) => {
+                let next = done + 1;
+                let is_last = next == start::LOOKS;
+                self.registration =
+                    if is_last { Registration::Create(object) } else { Registration::Look(next, object) };
+                again
+            }
+            (Registration::Settle(done), Some(200..=400 | 402..=428)) if done + 1 < start::STEPS => {
+                self.registration = Registration::Settle(done + 1);
+                again
+            }
+            (Registration::Settle(_), Some(200..=400 | 402..=428)) => self.is_there(),
             (Registration::Create(object), Some(409)) => {
                 self.registration = Registration::Read(object);
                 again
@@ -185,19 +222,28 @@ impl NodeLife {
                 again
             }
             (_, Some(200..300)) => {
-                let is_new = self.identity.uid.is_empty() || self.since == 0;
+                self.is_new = self.identity.uid.is_empty() || self.since == 0;
                 self.identity.uid = answer.uid.clone();
-                self.since = if is_new { wall } else { self.since };
-                if self.lease == Lease::Ensure && is_new {
-                    vec![(NodeTask::Lease, Duration::ZERO), (NodeTask::Report, self.report_delay())]
-                } else {
-                    Vec::new()
+                self.since = if self.is_new { wall } else { self.since };
+                if self.is_faithful {
+                    self.registration = Registration::Settle(0);
+                    return again;
                 }
+                self.is_there()
             }
             (before, _) => {
                 self.registration = before;
                 vec![(NodeTask::Register, self.backoff("register"))]
             }
+        }
+    }
+
+    /// It is registered; what a new one does next.
+    fn is_there(&mut self) -> Next {
+        if self.lease == Lease::Ensure && std::mem::take(&mut self.is_new) {
+            vec![(NodeTask::Lease, Duration::ZERO), (NodeTask::Report, self.report_delay())]
+        } else {
+            Vec::new()
         }
     }
 
@@ -208,6 +254,10 @@ impl NodeLife {
                 Duration::ZERO
             }
             (Lease::Ensure, Some(404)) => {
+                self.lease = if self.is_faithful { Lease::Owner } else { Lease::Create };
+                Duration::ZERO
+            }
+            (Lease::Owner, Some(200..300)) => {
                 self.lease = Lease::Create;
                 Duration::ZERO
             }
@@ -273,7 +323,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn node() -> NodeLife {
-        NodeLife::new(serde_json::json!({"metadata": {"name": "n1"}, "status": {}}).into())
+        NodeLife::new(serde_json::json!({"metadata": {"name": "n1"}, "status": {}}).into(), false)
     }
 
     fn answer(status: u16) -> Answer {
@@ -300,6 +350,47 @@ mod tests {
         assert_eq!(asks(&node, NodeTask::Lease), format!("PUT {lease}/n1"));
         node.answered(NodeTask::Lease, &answer(409), 5);
         assert_eq!(asks(&node, NodeTask::Lease), format!("GET {lease}/n1"));
+    }
+
+    /// In the order of the audit log of kubemark v1.37.2 (`docs/hollow.md`).
+    #[test]
+    fn a_faithful_node_starts_as_kubelets_do() {
+        let ready = serde_json::json!({"metadata": {"name": "n1"}, "status": {"conditions": [
+            {"type": "Ready", "status": "True", "reason": "KubeletReady"}]}});
+        let mut node = NodeLife::new(ready.into(), true);
+        let mut asked = Vec::new();
+        while !node.is_registered() {
+            let request = node.request(NodeTask::Register, DateTime::UNIX_EPOCH).unwrap();
+            if request.describe() == "POST /api/v1/nodes" {
+                let posted: serde_json::Value = serde_json::from_slice(request.body()).unwrap();
+                assert_eq!(
+                    posted["status"]["conditions"][0]["status"], "False",
+                    "not ready before its CSINode is"
+                );
+            }
+            asked.push(request.describe());
+            let status = if asked.len() <= start::LOOKS { 404 } else { 200 };
+            node.answered(NodeTask::Register, &answer(status), 5);
+        }
+        let (csi, own) = ("/apis/storage.k8s.io/v1/csinodes", "/api/v1/nodes");
+        let lease = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases";
+        let wanted = [
+            format!("GET {csi}/n1"),
+            format!("GET {own}/n1"),
+            format!("GET {lease}/n1"),
+            format!("GET {own}/n1"),
+            format!("GET {own}/n1"),
+            format!("GET {own}/n1"),
+            format!("POST {own}"),
+            format!("PATCH {own}/n1/status"),
+            format!("GET {own}/n1"),
+            format!("GET {csi}/n1"),
+            format!("POST {csi}"),
+            format!("PATCH {own}/n1/status"),
+        ];
+        assert_eq!(asked, wanted);
+        node.answered(NodeTask::Lease, &answer(404), 5);
+        assert_eq!(asks(&node, NodeTask::Lease), format!("GET {own}/n1"));
     }
 
     #[test]

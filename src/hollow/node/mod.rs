@@ -3,6 +3,7 @@
 mod body;
 mod life;
 mod shape;
+mod start;
 
 pub(super) use body::Identity;
 pub(super) use life::{Answer, Health, NodeLife, NodeTask};

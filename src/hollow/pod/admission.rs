@@ -1,11 +1,10 @@
-//! Whether a kubelet takes a pod in (`pkg/kubelet/lifecycle/predicate.go` and `AdmissionCheck` in
-//! `pkg/scheduler/eventhandlers.go`, v1.37.2): resources, then node selector and affinity. Taints and host ports are
-//! left to the scheduler.
+//! Whether a kubelet takes a pod in (`generalFilter` in `pkg/kubelet/lifecycle/predicate.go` and `AdmissionCheck` in
+//! `pkg/scheduler/eventhandlers.go`, v1.37.2): resources, node selector and affinity, host ports, taints that evict.
 
 use std::collections::BTreeMap;
 
-use crate::hollow::seen::{NodeSelectorTerm, Requirement, Resources, SeenNode, SeenPod};
-use crate::model::{Text, parse_quantity_milli};
+use crate::hollow::seen::{NodeSelectorTerm, Port, Requirement, Resources, SeenNode, SeenPod, Toleration};
+use crate::model::{Taint, Text, parse_quantity_milli};
 
 /// Amounts by resource: CPU in thousandths, everything else in its unit.
 type Amounts = BTreeMap<Text, i64>;
@@ -18,12 +17,20 @@ pub(in crate::hollow) struct Placement {
     selector: BTreeMap<Text, Text>,
     /// Any one of these; `None` where every node will do.
     terms: Option<Vec<NodeSelectorTerm>>,
+    /// Ports of the node, those of sidecars included (`GetHostPorts` in `pkg/scheduler/util/utils.go`, v1.37.2).
+    ports: Vec<Port>,
+    /// `None` for a static pod, which no taint keeps away.
+    tolerations: Option<Vec<Toleration>>,
 }
 
 impl Placement {
     pub(super) fn of(pod: &SeenPod) -> Placement {
         let affinity = pod.spec.affinity.as_ref().and_then(|affinity| affinity.node_affinity.as_ref());
+        let sidecars = pod.spec.init_containers.iter().filter(|c| c.restart_policy == "Always");
+        let ports = sidecars.chain(&pod.spec.containers).flat_map(|container| &container.ports);
         Placement {
+            ports: ports.filter(|port| port.of_host > 0).cloned().collect(),
+            tolerations: (!pod.is_mirror()).then(|| pod.spec.tolerations.clone()),
             requests: requests(pod),
             selector: pod.spec.node_selector.clone(),
             terms: affinity.and_then(|node| node.required.as_ref()).map(|r| r.node_selector_terms.clone()),
@@ -33,6 +40,13 @@ impl Placement {
     fn matches(&self, node: &NodeFacts) -> bool {
         self.selector.iter().all(|(key, value)| node.labels.get(key) == Some(value))
             && self.terms.as_ref().is_none_or(|terms| terms.iter().any(|term| term_matches(term, node)))
+    }
+
+    /// Whether every taint that evicts is tolerated.
+    fn tolerates(&self, node: &NodeFacts) -> bool {
+        self.tolerations
+            .as_ref()
+            .is_none_or(|all| node.evicting.iter().all(|taint| all.iter().any(|one| tolerates(one, taint))))
     }
 }
 
@@ -89,6 +103,8 @@ pub(in crate::hollow) struct NodeFacts {
     pub(in crate::hollow) name: Text,
     pub(in crate::hollow) labels: BTreeMap<Text, Text>,
     pub(in crate::hollow) allocatable: Amounts,
+    /// Taints of effect `NoExecute`.
+    evicting: Vec<Taint>,
 }
 
 impl NodeFacts {
@@ -97,6 +113,7 @@ impl NodeFacts {
             name: node.metadata.name.clone(),
             labels: node.metadata.labels.clone(),
             allocatable: amounts(&node.status.allocatable),
+            evicting: node.spec.taints.iter().filter(|taint| taint.effect == "NoExecute").cloned().collect(),
         }
     }
 }
@@ -106,6 +123,7 @@ impl NodeFacts {
 pub(in crate::hollow) struct Usage {
     pods: i64,
     amounts: Amounts,
+    ports: Vec<Port>,
 }
 
 impl Usage {
@@ -113,6 +131,7 @@ impl Usage {
     pub(in crate::hollow) fn add(&mut self, placement: &Placement) {
         self.pods += 1;
         add(&mut self.amounts, &placement.requests);
+        self.ports.extend(placement.ports.iter().cloned());
     }
 
     /// A pod is gone, or has ended.
@@ -121,6 +140,11 @@ impl Usage {
         for (name, amount) in &placement.requests {
             if let Some(sum) = self.amounts.get_mut(name) {
                 *sum -= amount;
+            }
+        }
+        for port in &placement.ports {
+            if let Some(at) = self.ports.iter().position(|used| used == port) {
+                self.ports.swap_remove(at);
             }
         }
     }
@@ -157,14 +181,41 @@ pub(in crate::hollow) fn admit(
             return Err(insufficient(name, requested, used, capacity));
         }
     }
-    if placement.matches(node) {
-        return Ok(());
+    let is_free = |port: &Port| !usage.ports.iter().any(|used| conflict(used, port));
+    let predicates: [(&str, bool, &str); 3] = [
+        ("NodeAffinity", placement.matches(node), "node(s) didn't match Pod's node affinity/selector"),
+        (
+            "NodePorts",
+            placement.ports.iter().all(is_free),
+            "node(s) didn't have free ports for the requested pod ports",
+        ),
+        ("TaintToleration", placement.tolerates(node), "node(s) had taints that the pod didn't tolerate"),
+    ];
+    match predicates.into_iter().find(|(_, holds, _)| !holds) {
+        None => Ok(()),
+        Some((name, _, why)) => {
+            Err(Rejection { reason: name.to_owned(), message: format!("Predicate {name} failed: {why}") })
+        }
     }
-    Err(Rejection {
-        reason: "NodeAffinity".to_owned(),
-        message: "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector"
-            .to_owned(),
-    })
+}
+
+/// Whether two cannot be had at once: an address that is empty stands for all (`HostPortInfo` in
+/// `k8s.io/kube-scheduler/framework/types.go`, v0.37.2).
+fn conflict(a: &Port, b: &Port) -> bool {
+    let all = |port: &Port| port.host_ip.is_empty() || port.host_ip == "0.0.0.0";
+    let protocol = |port: &Port| if port.protocol.is_empty() { "TCP".into() } else { port.protocol.clone() };
+    a.of_host == b.of_host && protocol(a) == protocol(b) && (all(a) || all(b) || a.host_ip == b.host_ip)
+}
+
+/// `ToleratesTaint` in `k8s.io/api/core/v1/toleration.go`, v0.37.2, without the operators that are alpha.
+fn tolerates(toleration: &Toleration, taint: &Taint) -> bool {
+    let same = |asked: &Text, has: &str| asked.is_empty() || asked == has;
+    same(&toleration.effect, &taint.effect)
+        && same(&toleration.key, &taint.key)
+        && match toleration.operator.as_str() {
+            "" | "Equal" => toleration.value == taint.value,
+            operator => operator == "Exists",
+        }
 }
 
 fn insufficient(name: &str, requested: i64, used: i64, capacity: i64) -> Rejection {
@@ -265,6 +316,61 @@ mod tests {
         usage.add(&placement(&json!({})));
         usage.add(&placement(&json!({})));
         assert_eq!(admit(&placement(&json!({})), &node, &usage).unwrap_err().reason, "OutOfpods");
+    }
+
+    #[test]
+    fn host_ports_are_had_once_an_address_and_protocol() {
+        let (node, mut usage) = (node(), Usage::default());
+        let pod = |ip: &str, protocol: &str, port: u16| {
+            placement(&json!({"containers": [{"ports": [
+                {"containerPort": 1}, {"hostIP": ip, "protocol": protocol, "hostPort": port}]}]}))
+        };
+        let first = pod("127.0.0.1", "TCP", 80);
+        usage.add(&first);
+        let fits = |usage: &Usage, pod: &Placement| admit(pod, &node, usage).map_err(|why| why.reason);
+        for (ip, protocol, port, is_free) in [
+            ("127.0.0.1", "TCP", 80, false),
+            ("127.0.0.1", "", 80, false),
+            ("", "TCP", 80, false),
+            ("0.0.0.0", "TCP", 80, false),
+            ("127.0.0.1", "UDP", 80, true),
+            ("127.0.0.2", "TCP", 80, true),
+            ("127.0.0.1", "TCP", 81, true),
+        ] {
+            let fit = fits(&usage, &pod(ip, protocol, port));
+            assert_eq!(
+                fit,
+                if is_free { Ok(()) } else { Err("NodePorts".to_owned()) },
+                "{ip} {protocol} {port}"
+            );
+        }
+        usage.remove(&first);
+        assert_eq!(fits(&usage, &first), Ok(()));
+    }
+
+    #[test]
+    fn only_taints_that_evict_keep_pods_away_and_static_pods_never() {
+        let tainted = json!({"metadata": {"name": "n1"}, "spec": {"taints": [
+            {"key": "full", "effect": "NoSchedule"}, {"key": "gone", "value": "yes", "effect": "NoExecute"}]}});
+        let node = NodeFacts::of(&serde_json::from_value(tainted).unwrap());
+        let admitted = |tolerations: Value, annotations: Value| {
+            let pod = json!({"metadata": {"annotations": annotations}, "spec": {"tolerations": tolerations}});
+            let placement = Placement::of(&serde_json::from_value(pod).unwrap());
+            admit(&placement, &node, &Usage::default()).map_err(|why| why.message)
+        };
+        let refused =
+            Err("Predicate TaintToleration failed: node(s) had taints that the pod didn't tolerate"
+                .to_owned());
+        for (toleration, result) in [
+            (json!([]), refused.clone()),
+            (json!([{"key": "gone", "value": "no"}]), refused.clone()),
+            (json!([{"key": "gone", "operator": "Exists", "effect": "NoSchedule"}]), refused),
+            (json!([{"key": "gone", "value": "yes"}]), Ok(())),
+            (json!([{"operator": "Exists", "effect": "NoExecute"}]), Ok(())),
+        ] {
+            assert_eq!(admitted(toleration.clone(), json!({})), result, "{toleration}");
+        }
+        assert_eq!(admitted(json!([]), json!({"kubernetes.io/config.mirror": "hash"})), Ok(()));
     }
 
     #[test]

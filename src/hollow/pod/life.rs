@@ -25,6 +25,9 @@ pub struct Habits {
     pub reports_admission: bool,
     /// Reports how the containers of a deleted pod ended before it removes the pod.
     pub reports_termination: bool,
+    /// Reports each step on its own, as kubelets do: the sandbox before the containers, that a deletion was seen, and
+    /// a last time after the containers were cleaned up.
+    pub reports_steps: bool,
     /// Posts events.
     pub posts_events: bool,
     /// Rejects pods that do not fit.
@@ -50,6 +53,8 @@ pub(in crate::hollow) enum Obligation {
     Terminate,
     /// Try a report again that did not get through.
     Retry,
+    /// The API has its status as it is: go on with the next step.
+    Reported,
 }
 
 /// What happens to a pod.
@@ -104,6 +109,8 @@ pub(in crate::hollow) enum PodEffect {
 pub(in crate::hollow) enum Stage {
     /// Bound, containers not up yet.
     Starting,
+    /// Its sandbox is up and being reported; containers come next.
+    Sandboxed,
     /// An init container runs, or waits to be restarted.
     Initializing,
     /// Containers are up.
@@ -112,6 +119,8 @@ pub(in crate::hollow) enum Stage {
     Ended,
     /// A deletion was asked for; the containers are down at that instant.
     Terminating(TraceTime),
+    /// Its containers are down, which is being reported; cleaning up comes next.
+    Down,
     /// The removal was sent.
     Removed,
 }
@@ -274,8 +283,17 @@ impl Step<'_> {
             (Stage::Starting, PodInput::Due(Obligation::Start, wall)) => {
                 self.life.has_sandbox = true;
                 self.life.start_time.get_or_insert(wall);
-                self.life.containers = vec![Container::NEW; self.shape.containers.len()].into();
-                self.initialize(0, wall);
+                if self.habits.reports_steps {
+                    self.life.stage = Stage::Sandboxed;
+                    self.effects.push(PodEffect::Report);
+                } else {
+                    self.start_containers(wall);
+                }
+            }
+            (Stage::Sandboxed, PodInput::Due(Obligation::Reported, wall)) => self.start_containers(wall),
+            (Stage::Down, PodInput::Due(Obligation::Reported, _)) => {
+                self.life.stage = Stage::Removed;
+                self.effects.extend([PodEffect::Report, PodEffect::Remove]);
             }
             (_, PodInput::Gates(open)) if open != self.life.gates => {
                 self.life.gates = open;
@@ -294,7 +312,7 @@ impl Step<'_> {
                 self.restart(usize::from(container), wall);
             }
             (
-                Stage::Starting | Stage::Initializing | Stage::Running,
+                Stage::Starting | Stage::Sandboxed | Stage::Initializing | Stage::Running,
                 PodInput::Due(Obligation::Deadline, wall),
             ) => {
                 self.stop_all(KILLED, wall);
@@ -305,7 +323,7 @@ impl Step<'_> {
                 self.end(Phase::Failed);
             }
             (Stage::Running, PodInput::Due(Obligation::Finish, wall)) => self.finish(wall),
-            (Stage::Removed, _) => {}
+            (Stage::Down | Stage::Removed, _) => {}
             (_, PodInput::DeletionAsked(grace)) => self.terminate_within(grace),
             (Stage::Terminating(_), PodInput::Due(Obligation::Terminate, wall)) => self.remove(wall),
             _ => {}
@@ -343,6 +361,11 @@ impl Step<'_> {
         if let Some(seconds) = self.shape.deadline {
             self.arm(Obligation::Deadline, Duration::from_secs(seconds));
         }
+    }
+
+    fn start_containers(&mut self, wall: i64) {
+        self.life.containers = vec![Container::NEW; self.shape.containers.len()].into();
+        self.initialize(0, wall);
     }
 
     /// Runs the init containers from the `first` on, in their order, up to one that takes time; then starts the rest.
@@ -487,7 +510,10 @@ impl Step<'_> {
     }
 
     fn terminate_within(&mut self, grace: Duration) {
-        let is_up = matches!(self.life.stage, Stage::Starting | Stage::Initializing | Stage::Running);
+        let is_up = matches!(
+            self.life.stage,
+            Stage::Starting | Stage::Sandboxed | Stage::Initializing | Stage::Running
+        );
         let after = if is_up || matches!(self.life.stage, Stage::Terminating(_)) {
             self.how.termination.min(grace)
         } else {
@@ -503,6 +529,9 @@ impl Step<'_> {
                 let running: Vec<usize> = (0..self.life.containers.len()).filter(running).collect();
                 for n in running {
                     self.tell(Told::Killing, n);
+                }
+                if self.habits.reports_steps {
+                    self.effects.push(PodEffect::Report);
                 }
             }
         }
@@ -520,6 +549,10 @@ impl Step<'_> {
             let all = !main.is_empty() && main.iter().all(|container| container.exit_code() == Some(0));
             self.life.phase = if all { Phase::Succeeded } else { Phase::Failed };
             self.effects.push(PodEffect::Report);
+            if self.habits.reports_steps {
+                self.life.stage = Stage::Down;
+                return;
+            }
         }
         self.effects.push(PodEffect::Remove);
     }

@@ -332,7 +332,9 @@ fn container_status<'a>(of: &StatusOf<'a>, n: usize) -> ContainerStatus<'a> {
 fn state_of(state: ContainerState, life: &PodLife, comes_first: bool) -> State {
     let waiting = |reason, message| State { waiting: Some(Waiting { reason, message }), ..State::default() };
     match state {
-        ContainerState::Waiting if comes_first && life.stage == Stage::Starting => {
+        ContainerState::Waiting
+            if comes_first && matches!(life.stage, Stage::Starting | Stage::Sandboxed) =>
+        {
             waiting("ContainerCreating", None)
         }
         ContainerState::Waiting if life.phase.is_terminal() => State {

@@ -13,12 +13,14 @@ const HABITS: Habits = Habits {
     reads_first: false,
     reports_admission: true,
     reports_termination: true,
+    reports_steps: false,
     posts_events: true,
     admits: true,
 };
 
 /// A pod that is driven by hand: what is armed comes due in order.
 struct Played {
+    habits: Habits,
     life: PodLife,
     shape: std::sync::Arc<PodShape>,
     how: PodBehaviour,
@@ -33,6 +35,7 @@ impl Played {
         let pod: SeenPod = serde_json::from_value(json!({"spec": spec})).unwrap();
         let shape = Shapes::default().of(&pod);
         let mut played = Played {
+            habits: HABITS,
             life: PodLife::new(),
             shape,
             how,
@@ -46,7 +49,7 @@ impl Played {
     }
 
     fn take(&mut self, input: PodInput) {
-        for effect in self.life.step(input, self.now, &self.how, &self.shape, HABITS) {
+        for effect in self.life.step(input, self.now, &self.how, &self.shape, self.habits) {
             match effect {
                 PodEffect::Arm(obligation, at) => self.armed.push((at, obligation)),
                 other => self.log.push(other),
@@ -263,6 +266,37 @@ fn a_deletion_takes_as_long_as_the_containers_but_not_longer_than_the_grace_peri
     assert_eq!(pod.life.stage, Stage::Removed, "a second request may shorten the first");
 }
 
+/// As hollow kubelets of kubemark v1.37.2 do by the API server's audit log, but for the events.
+#[test]
+fn each_step_is_reported_on_its_own() {
+    let mut pod = Played::new(&spec("Always"), PodBehaviour::default());
+    pod.habits.reports_steps = true;
+    let reports = |pod: &mut Played, n: u64| -> Vec<PodEffect> {
+        let mut done = pod.until(n);
+        done.retain(|effect| !matches!(effect, PodEffect::Tell(..)));
+        done
+    };
+    assert_eq!(reports(&mut pod, 0), [PodEffect::Report; 2], "admission and sandbox");
+    let sandboxed = pod.status();
+    assert_eq!(condition(&sandboxed, "PodReadyToStartContainers")["status"], "True");
+    assert_eq!(
+        sandboxed["status"]["containerStatuses"][0]["state"]["waiting"]["reason"],
+        "ContainerCreating"
+    );
+    pod.take(PodInput::Due(Obligation::Reported, 1));
+    assert_eq!(reports(&mut pod, 1), [PodEffect::Report]);
+    assert!(PodView(&pod.status()).is_ready());
+    pod.take(PodInput::DeletionAsked(Duration::from_secs(30)));
+    assert_eq!(
+        reports(&mut pod, 2),
+        [PodEffect::Report; 2],
+        "the deletion was seen; the containers are down"
+    );
+    assert_eq!(PodView(&pod.status()).phase(), Phase::Succeeded);
+    pod.take(PodInput::Due(Obligation::Reported, 3));
+    assert_eq!(reports(&mut pod, 3), [PodEffect::Report, PodEffect::Remove]);
+}
+
 #[test]
 fn a_rejected_pod_says_why_in_the_kubelets_words() {
     let node: crate::hollow::SeenNode =
@@ -301,6 +335,7 @@ fn inputs() -> impl Strategy<Value = PodInput> {
         Just(Obligation::Deadline),
         Just(Obligation::Finish),
         Just(Obligation::Terminate),
+        Just(Obligation::Reported),
     ];
     prop_oneof![
         4 => due.prop_map(|obligation| PodInput::Due(obligation, 7)),
@@ -315,7 +350,7 @@ proptest! {
     /// after the removal.
     #[test]
     fn no_pod_lives_again(policy in prop_oneof![Just("Always"), Just("OnFailure"), Just("Never")],
-        code in 0..2i32, recorded in any::<bool>(), inputs in prop::collection::vec(inputs(), 0..60)) {
+        code in 0..2i32, recorded in any::<bool>(), steps in any::<bool>(), inputs in prop::collection::vec(inputs(), 0..60)) {
         let mut how = exits(1, code, 1);
         if recorded {
             how.run = Some(RunEnd { after: Duration::from_secs(3), phase: Phase::Succeeded, containers: vec![] });
@@ -323,6 +358,7 @@ proptest! {
         let mut spec = spec(policy);
         spec["initContainers"] = json!([{"name": "i"}]);
         let mut pod = Played::new(&spec, how);
+        pod.habits.reports_steps = steps;
         let mut all = Vec::new();
         for (n, input) in inputs.into_iter().enumerate() {
             let before = pod.life.phase;

@@ -1,3 +1,4 @@
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -34,19 +35,14 @@ impl Map {
     pub fn insert(&mut self, key: impl Into<Text> + AsRef<str>, value: Json) {
         match self.find(key.as_ref()) {
             Ok(at) => Arc::make_mut(&mut self.0)[at].1 = value,
-            Err(at) => {
-                let (before, after) = self.0.split_at(at);
-                let entry = std::iter::once((key.into(), value));
-                self.0 = before.iter().cloned().chain(entry).chain(after.iter().cloned()).collect();
-            }
+            Err(at) => self.0 = spliced(&mut self.0, at..at, Some((key.into(), value))),
         }
     }
 
     /// Takes a key out. Whether it was there.
     pub fn remove(&mut self, key: &str) -> bool {
         let Ok(at) = self.find(key) else { return false };
-        let (before, after) = self.0.split_at(at);
-        self.0 = before.iter().chain(&after[1..]).cloned().collect();
+        self.0 = spliced(&mut self.0, at..at + 1, None);
         true
     }
 
@@ -85,6 +81,11 @@ impl Map {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
+    /// Where the entries are in memory: while they are held, no others are there.
+    pub(crate) fn address(&self) -> usize {
+        Arc::as_ptr(&self.0).addr()
+    }
+
     /// The entry with this number.
     pub(super) fn entry(&self, at: usize) -> Option<&(Text, Json)> {
         self.0.get(at)
@@ -111,6 +112,23 @@ impl Map {
 
     fn find(&self, key: &str) -> Result<usize, usize> {
         self.0.binary_search_by(|(own, _)| own.as_str().cmp(key))
+    }
+}
+
+/// Items with another, or none, in the place of some. What nobody else has is moved, not copied.
+pub(crate) fn spliced<T: Clone + Default>(
+    items: &mut Arc<[T]>,
+    gone: Range<usize>,
+    new: Option<T>,
+) -> Arc<[T]> {
+    let (start, end) = (gone.start, gone.end);
+    match Arc::get_mut(items) {
+        Some(own) => {
+            let (before, after) = own.split_at_mut(end);
+            let before = before[..start].iter_mut().map(std::mem::take);
+            before.chain(new).chain(after.iter_mut().map(std::mem::take)).collect()
+        }
+        None => items[..start].iter().cloned().chain(new).chain(items[end..].iter().cloned()).collect(),
     }
 }
 

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use serde_json::{Number, Value};
 
 pub use map::Map;
+pub(crate) use map::spliced;
 pub use read::{Fate, Reading, Rule, Rules};
 
 /// A string that is cloned without copying: short ones are kept in place, longer ones are shared.

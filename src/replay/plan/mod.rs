@@ -8,15 +8,17 @@ mod submission;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
+use serde::Serialize;
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 use crate::hollow::PodBehaviour;
 use crate::model::{ActionKind, Json, Kind, ObjectKey, ReadyStatus, Taint, TraceTime};
 
 /// Everything that a run does on its own account, in order.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct Plan {
     /// The trace instant at which the play starts: the initial state is complete.
     pub origin: TraceTime,
@@ -31,23 +33,53 @@ pub struct Plan {
     /// All later inputs, by time.
     pub actions: Vec<TimedAction>,
     /// How each pod behaves once bound, by id.
-    pub behaviours: HashMap<String, PodBehaviour>,
+    pub behaviours: BTreeMap<String, PodBehaviour>,
     /// What is not replayed.
     pub left: Left,
 }
 
+impl Plan {
+    /// SHA-256 of the plan, as hexadecimal text: the same for the same trace and shape, on any machine.
+    pub fn digest(&self) -> String {
+        let mut hasher = Hashing(Sha256::new());
+        // Nothing in a plan fails to be written, and neither does hashing.
+        let _ = serde_json::to_writer(&mut hasher, self);
+        hex::encode(hasher.0.finalize())
+    }
+}
+
+struct Hashing(Sha256);
+
+impl std::io::Write for Hashing {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 /// What a plan leaves out, and how often, by reason in words.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Left(pub BTreeMap<String, u64>);
 
 impl Left {
     fn count(&mut self, reason: impl Into<String>) {
-        *self.0.entry(reason.into()).or_default() += 1;
+        self.count_many(reason, 1);
+    }
+
+    /// Counts this many; none needs no word.
+    pub(super) fn count_many(&mut self, reason: impl Into<String>, n: usize) {
+        if n > 0 {
+            *self.0.entry(reason.into()).or_default() += n as u64;
+        }
     }
 }
 
 /// A pod to submit.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Submission {
     /// Identity over all runs.
     pub id: String,
@@ -56,7 +88,7 @@ pub struct Submission {
 }
 
 /// An action and its instant on the trace's time line.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TimedAction {
     /// When.
     pub at: TraceTime,
@@ -65,7 +97,8 @@ pub struct TimedAction {
 }
 
 /// An input of the trace.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Action {
     /// Create a context object, with its status where it has one that counts.
     CreateContext {
@@ -134,7 +167,7 @@ pub enum Action {
 }
 
 /// What people, controllers and the kubelet changed about a node.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct NodeChange {
     /// Merge patch of the labels.
     pub labels: Option<Value>,

@@ -2,9 +2,8 @@
 
 use std::sync::atomic::AtomicUsize;
 
-use smol_str::format_smolstr;
-
 use super::form::{Form, Work};
+use super::memo::Memo;
 use super::path::Step;
 use super::value::{Budget, NODE_COST, ReadStrings};
 use super::{INFERRED, MAX_LINE, VERBS};
@@ -22,6 +21,7 @@ pub(in crate::trace) struct Decoder {
     version: u64,
     budget: Budget,
     work: Work,
+    memo: Memo,
     /// Values of the slots of the change at hand.
     values: Vec<Option<Json>>,
     /// Where `metadata` and its `resourceVersion` were found last.
@@ -47,9 +47,21 @@ impl Decoder {
             version: 0,
             budget: Budget { left: cost },
             work: Work::default(),
+            memo: Memo::default(),
             values: Vec::new(),
             found: [AtomicUsize::new(0), AtomicUsize::new(0)],
         }
+    }
+
+    /// Forgets everything but the memory that it has: a chunk starts that may spend `cost`.
+    pub(in crate::trace) fn restart(&mut self, cost: u64) {
+        // What was made is told from other things by where the forms are: they go together.
+        self.memo.clear();
+        self.forms.clear();
+        self.objects.clear();
+        self.strings.clear();
+        (self.at, self.version) = (0, 0);
+        (self.budget, self.work) = (Budget { left: cost }, Work::default());
     }
 
     /// Takes note of a form.
@@ -129,21 +141,18 @@ impl Decoder {
             known => (known.map(|known| known.object).unwrap_or_default(), None),
         };
         let form = &self.forms[index as usize];
-        form.apply(&mut object, &mut self.values, &mut self.budget, &mut self.work)?;
-        if let Some(version) = version {
-            self.set_version(&mut object, version)?;
-            self.version = version;
-        }
+        form.apply(&mut object, &mut self.values, &mut self.memo, &mut self.budget, &mut self.work)?;
+        let new = version.map(|version| self.set_version(&mut object, version)).transpose()?;
+        self.version = version.unwrap_or(self.version);
         self.at = at;
         let kind = VERBS.get((verb & (INFERRED - 1)) as usize).filter(|_| verb < 2 * INFERRED);
         let kind = *kind.ok_or_else(|| format!("verb {verb} is not known"))?;
-        let metadata = &object["metadata"];
-        let text = |field: &str| metadata[field].as_text().cloned().unwrap_or_default();
+        let text = |field: &str| object["metadata"][field].as_text().cloned().unwrap_or_default();
         let (key, uid) = match identity {
             Some(identity) => identity,
             None => (ObjectKey::of(&object).ok_or("an object has no kind or name")?, text("uid")),
         };
-        let rv = text("resourceVersion");
+        let rv = new.unwrap_or_else(|| text("resourceVersion"));
         if kind != Verb::Deleted {
             self.objects[number] = Some(Known { object: object.clone(), key: key.clone(), uid: uid.clone() });
         }
@@ -164,19 +173,32 @@ impl Decoder {
             .ok_or_else(|| format!("a change is of an object {back} back that is not there"))
     }
 
-    fn set_version(&self, object: &mut Json, version: u64) -> Result<(), String> {
+    /// Sets the version of an object and gives its text.
+    fn set_version(&self, object: &mut Json, version: u64) -> Result<Text, String> {
         let [metadata, own] = &self.found;
         let metadata = object.as_object_mut().and_then(|fields| fields.get_mut_near("metadata", metadata));
         let metadata =
             metadata.and_then(Json::as_object_mut).ok_or("an object with a version has no metadata")?;
-        let version = Json::String(format_smolstr!("{version}"));
+        let version = decimal(version);
         if let Some(old) = metadata.get_mut_near("resourceVersion", own) {
-            *old = version;
+            *old = version.clone().into();
         } else {
-            metadata.insert(Text::new_static("resourceVersion"), version);
+            metadata.insert(Text::new_static("resourceVersion"), version.clone().into());
         }
-        Ok(())
+        Ok(version)
     }
+}
+
+/// The decimal text of a number; the formatting of the standard library takes several times as long.
+fn decimal(mut number: u64) -> Text {
+    let mut digits = [0; 20];
+    let mut at = digits.len();
+    while number > 0 || at == digits.len() {
+        at -= 1;
+        digits[at] = b'0' + (number % 10) as u8;
+        number /= 10;
+    }
+    Text::new(String::from_utf8_lossy(&digits[at..]))
 }
 
 /// A number given as a step from the last one; `None` where it is nil.

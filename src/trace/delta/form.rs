@@ -1,11 +1,13 @@
 //! Forms as readers hold them, and how they change an object.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
+use super::memo::{Made, Memo};
 use super::path::Step;
 use super::value::{Budget, NODE_COST, cost};
-use crate::model::{Json, Map, Text};
+use crate::model::{Json, Map, Text, spliced};
 
 /// Entries of maps and arrays that the changes of a chunk may move.
 const MAX_MOVED: u64 = 1 << 30;
@@ -33,8 +35,12 @@ pub(super) struct Form {
     whole: Option<Json>,
     /// Changes, first to last, those of the parent in front.
     changes: Vec<Change>,
-    /// Then the holes are filled, first to last.
+    /// Holes that are filled after the changes, first to last; until the form is closed.
     holes: Vec<Change>,
+    /// All that is done to an object, in an order that comes to the same.
+    all: Vec<Change>,
+    /// `all` in parts, where each part is about what is under one key of the object.
+    parts: Vec<Part>,
     pub(super) slots: usize,
     /// What making an object of it costs.
     pub(super) cost: u64,
@@ -48,9 +54,17 @@ pub(super) struct Form {
 #[derive(Debug, Clone)]
 struct Change {
     place: Arc<Place>,
-    /// Steps that it shares with the change before it.
+    /// Steps that it shares with the change before it in a form that is closed.
     shared: usize,
     source: Source,
+}
+
+/// Changes of what is under one key of an object.
+#[derive(Debug)]
+struct Part {
+    range: Range<usize>,
+    /// The slots that they take.
+    slots: Vec<usize>,
 }
 
 /// Where a value comes from.
@@ -98,10 +112,10 @@ impl Form {
             self.changes.clear();
             return Ok(());
         }
-        let change = Change::new(steps, self.changes.last(), Source::Form(value));
+        let change = Change::new(steps, Source::Form(value));
         if let Some(whole) = &mut self.whole {
             let mut applied = Applied::default();
-            applied.all(whole, &[Change { shared: 0, ..change }], 0)?;
+            applied.all(whole, &[change], 0)?;
             return work.spend(applied.moved);
         }
         self.changes.push(change);
@@ -117,18 +131,31 @@ impl Form {
         self.slots = self.slots.max(slot + 1);
         self.names |= names(&steps);
         let source = Source::Slot { number: slot, last: false };
-        self.holes.push(Change::new(steps, self.holes.last(), source));
+        self.holes.push(Change::new(steps, source));
         Ok(())
     }
 
     /// All holes are there.
     pub(super) fn close(&mut self) {
+        let mut all: Vec<Change> = self.changes.iter().cloned().chain(self.holes.drain(..)).collect();
+        let in_parts = all.iter().all(|change| matches!(change.place.steps[..], [Step::Key(_), _, ..]));
+        if in_parts {
+            // Stable: what is done under one key stays in order.
+            all.sort_by(|a, b| a.place.steps[0].cmp(&b.place.steps[0]));
+        }
         let mut seen = vec![false; self.slots];
-        for hole in self.holes.iter_mut().rev() {
-            if let Source::Slot { number, last } = &mut hole.source {
+        for change in all.iter_mut().rev() {
+            if let Source::Slot { number, last } = &mut change.source {
                 *last = !std::mem::replace(&mut seen[*number], true);
             }
         }
+        for at in (0..all.len()).rev() {
+            all[at].shared = if at == 0 { 0 } else { all[at].place.shared_with(&all[at - 1].place) };
+        }
+        if in_parts {
+            self.parts = parts(&all);
+        }
+        self.all = all;
     }
 
     /// What the form and the values of its slots make of an object.
@@ -136,6 +163,7 @@ impl Form {
         &self,
         object: &mut Json,
         values: &mut [Option<Json>],
+        memo: &mut Memo,
         budget: &mut Budget,
         work: &mut Work,
     ) -> Result<(), String> {
@@ -143,11 +171,29 @@ impl Form {
             *object = whole.clone();
         }
         let mut applied = Applied { values, moved: 0, cost: 0 };
-        applied.all(object, &self.changes, 0)?;
-        applied.all(object, &self.holes, 0)?;
+        if self.parts.is_empty() {
+            applied.all(object, &self.all, 0)?;
+        }
+        for part in &self.parts {
+            applied.part(object, part, &self.all[part.range.clone()], memo)?;
+        }
         work.spend(applied.moved)?;
         budget.spend(applied.cost)
     }
+}
+
+/// Runs of changes with the same first step.
+fn parts(all: &[Change]) -> Vec<Part> {
+    let mut parts = Vec::new();
+    let mut start = 0;
+    for run in all.chunk_by(|a, b| a.place.steps[0] == b.place.steps[0]) {
+        let mut slots: Vec<usize> = run.iter().filter_map(|change| change.source.slot()).collect();
+        slots.sort_unstable();
+        slots.dedup();
+        parts.push(Part { range: start..start + run.len(), slots });
+        start += run.len();
+    }
+    parts
 }
 
 /// Whether a change there may be one of kind, name, namespace or UID.
@@ -163,11 +209,29 @@ fn names(steps: &[Step<Text>]) -> bool {
 }
 
 impl Change {
-    fn new(steps: Vec<Step<Text>>, before: Option<&Change>, source: Source) -> Change {
-        let before = before.map_or(&[][..], |before| &before.place.steps);
-        let shared = steps.iter().zip(before).take_while(|(a, b)| a == b).count();
+    fn new(steps: Vec<Step<Text>>, source: Source) -> Change {
         let found = steps.iter().map(|_| AtomicUsize::new(0)).collect();
-        Change { place: Arc::new(Place { steps, found }), shared, source }
+        Change { place: Arc::new(Place { steps, found }), shared: 0, source }
+    }
+}
+
+impl Part {
+    /// Its place in memory: closed forms live as long as their chunk, and their parts stay where they are.
+    fn number(&self) -> usize {
+        std::ptr::from_ref(self).addr()
+    }
+}
+
+impl Source {
+    fn slot(&self) -> Option<usize> {
+        if let Source::Slot { number, .. } = self { Some(*number) } else { None }
+    }
+}
+
+impl Place {
+    /// How many steps the ways to two places have in common.
+    fn shared_with(&self, other: &Place) -> usize {
+        self.steps.iter().zip(&other.steps).take_while(|(a, b)| a == b).count()
     }
 }
 
@@ -180,6 +244,38 @@ struct Applied<'v> {
 }
 
 impl Applied<'_> {
+    /// Makes changes of what is under one key, or takes what they made of the same before.
+    fn part(
+        &mut self,
+        object: &mut Json,
+        part: &Part,
+        changes: &[Change],
+        memo: &mut Memo,
+    ) -> Result<(), String> {
+        let place = &changes[0].place;
+        let Some(at) = child(object, &place.steps[0], &place.found[0]) else {
+            return self.all(object, changes, 0);
+        };
+        let slots = || part.slots.iter().map(|slot| self.values[*slot].as_ref());
+        let Some(print) = memo.print(part.number(), at, slots()) else { return self.all(at, changes, 1) };
+        if let Some(made) = memo.made(print, part.number(), at, slots()) {
+            *at = made.after.clone();
+            self.moved += made.moved;
+            self.cost += made.cost;
+            return Ok(());
+        }
+        if !memo.comes_again(print, at) {
+            return self.all(at, changes, 1);
+        }
+        let before = at.clone();
+        let slots = slots().map(Option::<&Json>::cloned).collect();
+        let (moved, cost) = (self.moved, self.cost);
+        self.all(at, changes, 1)?;
+        let (moved, cost) = (self.moved - moved, self.cost - cost);
+        memo.keep(print, Made { changes: part.number(), before, slots, after: at.clone(), moved, cost });
+        Ok(())
+    }
+
     /// Makes changes, first to last, whose places start with the `depth` steps that led to `at`.
     fn all(&mut self, at: &mut Json, changes: &[Change], depth: usize) -> Result<(), String> {
         let mut rest = changes;
@@ -248,14 +344,14 @@ impl Applied<'_> {
                     *old = value;
                 } else if *index == items.len() {
                     self.moved += items.len() as u64;
-                    *items = items.iter().cloned().chain([value]).collect();
+                    *items = spliced(items, *index..*index, Some(value));
                 } else {
                     return Err("a change leaves a hole in an array".to_owned());
                 }
             }
             (Step::Index(index), Json::Array(items), None) if *index < items.len() => {
                 self.moved += *index as u64;
-                *items = items[..*index].into();
+                *items = spliced(items, *index..items.len(), None);
             }
             (.., Some(_)) => return Err("a change has no place in its object".to_owned()),
             (.., None) => {}
@@ -291,7 +387,14 @@ mod tests {
             form.change(steps.to_vec(), value.clone().map(Json::from), &mut Work::default())?;
         }
         let mut object = Json::from(object);
-        form.apply(&mut object, &mut [], &mut Budget { left: 1 << 20 }, &mut Work::default())?;
+        form.close();
+        form.apply(
+            &mut object,
+            &mut [],
+            &mut Memo::default(),
+            &mut Budget { left: 1 << 20 },
+            &mut Work::default(),
+        )?;
         Ok(object)
     }
 
@@ -334,7 +437,8 @@ mod tests {
         form.close();
         let mut object = Json::Null;
         let (mut budget, mut work) = (Budget { left: 1 << 10 }, Work::default());
-        form.apply(&mut object, &mut [Some("x".into())], &mut budget, &mut work).unwrap();
+        form.apply(&mut object, &mut [Some("x".into())], &mut Memo::default(), &mut budget, &mut work)
+            .unwrap();
         assert_eq!(object, json!({"a": "x", "b": {"c": "x"}}));
     }
 
@@ -344,8 +448,15 @@ mod tests {
             (0..1_000).map(|n| (format!("k{n}"), json!(n))).collect::<serde_json::Map<_, _>>().into();
         let mut form = Form::default();
         form.change(vec![key("new")], Some(json!(1).into()), &mut Work::default()).unwrap();
+        form.close();
         let mut work = Work { moved: MAX_MOVED - 500 };
-        let result = form.apply(&mut Json::from(wide), &mut [], &mut Budget { left: 1 << 10 }, &mut work);
+        let result = form.apply(
+            &mut Json::from(wide),
+            &mut [],
+            &mut Memo::default(),
+            &mut Budget { left: 1 << 10 },
+            &mut work,
+        );
         assert!(result.unwrap_err().contains("work"));
     }
 }

@@ -11,6 +11,7 @@ mod encoder;
 mod fit;
 mod form;
 mod hexed;
+mod memo;
 mod path;
 mod stamp;
 #[cfg(test)]
@@ -23,7 +24,7 @@ pub(super) use encoder::Encoder;
 use crate::model::Verb;
 
 /// A writer closes its chunk when the chunk costs a reader this much; about its bytes in memory.
-pub(super) const COST_TO_CLOSE: u64 = 64 << 20;
+pub(super) const COST_TO_CLOSE: u64 = 128 << 20;
 
 /// Forms stand on forms at most this many deep.
 const MAX_LINE: u32 = 16;

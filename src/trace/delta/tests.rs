@@ -50,6 +50,16 @@ fn a_thousand_like_pods_take_a_form_and_a_few_bytes_each() {
 }
 
 #[test]
+fn pods_that_go_the_same_way_share_what_they_become() {
+    let events: Vec<_> =
+        (0..6).flat_map(|n| [pod(n, "Pending", &Value::Null), pod(n, "Running", &Value::Null)]).collect();
+    let back = decoded(&encoded(&events)).unwrap();
+    assert_eq!(back, events);
+    let status = |n: usize| back[2 * n + 1].object["status"].as_object().unwrap();
+    assert!(status(2).is_same(status(3)) && status(2).is_same(status(5)));
+}
+
+#[test]
 fn a_deleted_object_is_forgotten_and_may_come_again() {
     let mut events = vec![
         pod(1, "Running", &Value::Null),

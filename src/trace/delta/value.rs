@@ -122,6 +122,12 @@ pub(super) struct ReadStrings {
 }
 
 impl ReadStrings {
+    /// Forgets them.
+    pub(super) fn clear(&mut self) {
+        self.list.clear();
+        self.time = 0;
+    }
+
     /// Reads a value, `None` where it is absent; adds what it costs to `cost`.
     pub(super) fn take(
         &mut self,

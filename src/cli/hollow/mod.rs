@@ -1,3 +1,5 @@
+mod groups;
+
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -6,14 +8,17 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
+use tokio::net::TcpListener;
 use tokio::time::{interval, sleep};
+
+use groups::Source;
 
 use super::Outcome;
 use super::args::ConnectArgs;
-use super::signals::stoppable;
+use super::signals::{Ending, ending_with};
 use crate::expose::MetricsServer;
 use crate::hollow::{
-    Adopt, Counts, Defaults, Distribution, Host, HostOptions, NodeGroup, NodeGroups, Profile, Shard,
+    Adopt, Counts, Defaults, Distribution, Host, HostOptions, Morph, NodeGroup, Profile, Shard,
 };
 use crate::k8s::connect;
 use crate::model::{Taint, parse_quantity_milli};
@@ -37,7 +42,7 @@ Examples:
   kubereel hollow --nodes 1000 --cluster lab
   kubereel hollow --nodes 1000 --name-prefix hollow- \\
       --capacity cpu=72,memory=256Gi,ephemeral-storage=15726578Mi,pods=110,nvidia.com/gpu=8 \\
-      --labels zone=a --taints dedicated=test:NoSchedule --profile kubelet
+      --labels zone=a --taints dedicated=test:NoSchedule --profile kubelet --morph kubelet,proxy
   kubereel hollow --config groups.yaml --shard 0/4      node groups of a file, a quarter of them
   kubereel hollow --nodes 0 --adopt annotation:kwok.x-k8s.io/node=fake
   kubectl annotate node hollow-3 kubereel.dev/failure=stop
@@ -83,6 +88,10 @@ pub(super) struct HollowArgs {
     /// How faithfully the nodes send what kubelets send.
     #[arg(long, value_enum, default_value_t = ProfileArg::Light)]
     profile: ProfileArg,
+    /// Which programs of a node are played: its kubelet, its kube-proxy, or both. Without kubelet the nodes are somebody
+    /// else's.
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "kubelet")]
+    morph: Vec<MorphArg>,
     /// Play only a part of the nodes: 0/3, 1/3 or 2/3. Default: the pod's number where `JOB_COMPLETION_INDEX` or the name
     /// of a StatefulSet's pod tells it and --shards says of how many.
     #[arg(long, value_name = "I/N")]
@@ -108,9 +117,9 @@ pub(super) struct HollowArgs {
     /// The InternalIP of all nodes; default: a made-up one for each.
     #[arg(long, value_name = "IP")]
     node_ip: Option<IpAddr>,
-    /// The port of the kubelet's endpoint that the nodes show.
-    #[arg(long, value_name = "PORT", default_value_t = 10250)]
-    kubelet_port: u16,
+    /// Where the kubelet's HTTPS endpoint of all nodes listens: `kubectl logs`, metrics-server.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:10250")]
+    kubelet_address: SocketAddr,
     /// Serve /metrics, /healthz and /readyz at this address, such as 127.0.0.1:9109.
     #[arg(long, value_name = "ADDRESS")]
     metrics_addr: Option<SocketAddr>,
@@ -123,8 +132,14 @@ pub(super) struct HollowArgs {
 enum ProfileArg {
     /// One watch for all nodes, no reads, no events: the least load.
     Light,
-    /// What a kubelet sends.
+    /// What a kubelet sends: each node has its own watches, reads before it writes, asks for tokens, posts events.
     Kubelet,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum MorphArg {
+    Kubelet,
+    Proxy,
 }
 
 /// What happens to the nodes at the end.
@@ -136,26 +151,35 @@ enum OnStop {
     Keep,
 }
 
+/// What becomes of the nodes' process when it is asked to end, and asked again.
+const NODES: Ending = Ending {
+    first: "nodes are removed or kept as --on-stop says",
+    second: "the nodes that are still there turn NotReady; the next start takes them over",
+};
+
 /// Runs `kubereel hollow`.
 pub(super) async fn run(args: HollowArgs) -> anyhow::Result<Outcome> {
-    let groups = args.groups()?;
-    let options = args.options()?;
+    let mut source = args.source();
+    let groups = source.read()?;
+    let kubelet = args.listen().await;
+    let options = args.options(kubelet.as_ref())?;
     let target = connect(&args.target.choose()?.connect).await?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
     tracing::info!("hollow nodes on {target}");
-    stoppable(async |stop| {
+    ending_with(NODES, async |stop| {
         let host = Arc::new(Host::start(&target, &clock, options));
         let _metrics = match args.metrics_addr {
             Some(address) => {
                 let server = MetricsServer::start(address, host.clone()).await;
                 let server = server.with_context(|| format!("cannot listen on {address} for metrics"))?;
-                tracing::info!("metrics at http://{}/metrics", server.address);
+                tracing::info!("metrics on http://{}/metrics", server.address);
                 Some(server)
             }
             None => None,
         };
+        let _endpoint = kubelet.map(|listener| host.serve(listener)).transpose()?;
         host.set_groups(&groups).await?;
-        play(&host, &args, groups, &stop).await?;
+        play(&host, &mut source, &stop).await?;
         if args.on_stop == OnStop::Remove {
             tracing::info!("removing the nodes");
             host.remove_nodes().await.context("the nodes could not be removed")?;
@@ -165,23 +189,22 @@ pub(super) async fn run(args: HollowArgs) -> anyhow::Result<Outcome> {
     .await
 }
 
-/// Until the end is asked for: follows the file of node groups and says how it goes.
-async fn play(host: &Host, args: &HollowArgs, mut groups: Vec<NodeGroup>, stop: &Stop) -> anyhow::Result<()> {
+/// Until the end is asked for: follows the node groups and says how it goes.
+async fn play(host: &Host, source: &mut Source, stop: &Stop) -> anyhow::Result<()> {
     let mut look = interval(LOOK_EVERY);
     let mut said = Counts::default();
     let mut quiet = Duration::ZERO;
     while !stop.is_stopped() {
         tokio::select! {
             _ = look.tick() => {
-                match args.groups() {
-                    Ok(now) if now != groups => {
+                match source.changed() {
+                    Some(Ok(groups)) => {
                         tracing::info!("the node groups have changed");
-                        groups = now;
                         host.set_groups(&groups).await?;
                     }
-                    Ok(_) => {}
                     // A file that is being written; what was read before goes on.
-                    Err(error) => tracing::warn!("{error:#}; the node groups stay as they are"),
+                    Some(Err(error)) => tracing::warn!("{error:#}; the node groups stay as they are"),
+                    None => {}
                 }
                 quiet += LOOK_EVERY;
                 let counts = host.counts();
@@ -198,42 +221,44 @@ async fn play(host: &Host, args: &HollowArgs, mut groups: Vec<NodeGroup>, stop: 
 }
 
 impl HollowArgs {
-    fn groups(&self) -> anyhow::Result<Vec<NodeGroup>> {
-        let Some(path) = &self.config else {
-            let map = |pairs: &[(String, String)]| pairs.iter().cloned().collect::<BTreeMap<_, _>>();
-            return Ok(vec![NodeGroup {
-                name_prefix: self.name_prefix.clone(),
-                nodes: self.nodes,
-                capacity: map(&self.capacity),
-                allocatable: map(&self.allocatable),
-                labels: map(&self.labels),
-                annotations: map(&self.annotations),
-                taints: self.taints.clone(),
-            }]);
-        };
-        let text =
-            std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-        let groups: NodeGroups = serde_saphyr::from_str(&text)
-            .with_context(|| format!("{} is no list of node groups", path.display()))?;
-        for group in &groups.groups {
-            for (name, quantity) in group.capacity.iter().chain(&group.allocatable) {
-                parse_quantity_milli(quantity).with_context(|| {
-                    format!(
-                        "{}: group {}: {name}: {quantity:?} is no quantity",
-                        path.display(),
-                        group.name_prefix
-                    )
-                })?;
-            }
+    /// Where the node groups come from: a file, or the options.
+    fn source(&self) -> Source {
+        if let Some(path) = &self.config {
+            return Source::file(path.clone());
         }
-        Ok(groups.groups)
+        let map = |pairs: &[(String, String)]| pairs.iter().cloned().collect::<BTreeMap<_, _>>();
+        Source::Fixed(NodeGroup {
+            name_prefix: self.name_prefix.clone(),
+            nodes: self.nodes,
+            capacity: map(&self.capacity),
+            allocatable: map(&self.allocatable),
+            labels: map(&self.labels),
+            annotations: map(&self.annotations),
+            taints: self.taints.clone(),
+            static_pods: Vec::new(),
+        })
     }
 
-    fn options(&self) -> anyhow::Result<HostOptions> {
+    /// The kubelet's endpoint. The nodes do without it: another kubelet on this machine may have the port.
+    async fn listen(&self) -> Option<TcpListener> {
+        let address = self.kubelet_address;
+        let listener = TcpListener::bind(address).await;
+        listener
+            .inspect_err(|error| {
+                tracing::warn!("no kubelet endpoint: cannot listen on {address}: {error}; choose another --kubelet-address");
+            })
+            .ok()
+    }
+
+    fn options(&self, kubelet: Option<&TcpListener>) -> anyhow::Result<HostOptions> {
         Ok(HostOptions {
             profile: match self.profile {
                 ProfileArg::Light => Profile::Light,
                 ProfileArg::Kubelet => Profile::Kubelet,
+            },
+            morph: Morph {
+                kubelet: self.morph.contains(&MorphArg::Kubelet),
+                proxy: self.morph.contains(&MorphArg::Proxy),
             },
             shard: self.shard()?,
             adopt: self.adopt.clone(),
@@ -244,7 +269,8 @@ impl HollowArgs {
             },
             kubelet_version: self.kubelet_version.clone(),
             node_ip: self.node_ip,
-            kubelet_port: self.kubelet_port,
+            // Port 0 stands for one that the system chose.
+            kubelet: kubelet.map_or(Ok(self.kubelet_address), TcpListener::local_addr)?,
         })
     }
 
