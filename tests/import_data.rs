@@ -78,7 +78,7 @@ fn dlrm_has_its_initial_pods_and_its_bursts() {
     assert_eq!(report["load"]["misfits"]["pods"], 0);
     let cards = &report["load"]["resources"]["nvidia.com/gpu"];
     assert_eq!(cards["peak_demand"], 3_414.0);
-    let day = sandbox.ok(&["trace", "slice", "t.reel", "--to", "1d", "-o", "day.reel"]);
+    let day = sandbox.ok(&["trace", "slice", "t.reel", "--from", "0s", "--to", "1d", "-o", "day.reel"]);
     assert!(day.out.contains("day.reel"), "{}", day.out);
 }
 

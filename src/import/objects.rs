@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use chrono::DateTime;
+use foldhash::fast::FixedState;
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer};
 
@@ -17,7 +18,9 @@ pub struct Objects {
     /// Objects that were created before were there at the start; `None`: what objects say of their age does not count.
     old_before: Option<i64>,
     rules: Arc<dyn Rules>,
-    last: HashMap<ObjectKey, Json>,
+    last: HashMap<ObjectKey, Json, FixedState>,
+    /// Of each workload the object that came last: another of it is read beside it.
+    siblings: HashMap<ObjectKey, Json, FixedState>,
     kinds: BTreeSet<String>,
     /// The time of the last object of the first list, until it is complete.
     listing: Option<TraceTime>,
@@ -28,6 +31,9 @@ impl std::fmt::Debug for Objects {
         f.debug_struct("Objects").field("alive", &self.last.len()).finish_non_exhaustive()
     }
 }
+
+/// Workloads of which an object is kept to read others beside it; then all are forgotten.
+const SIBLINGS: usize = 1 << 10;
 
 /// What names an object, read from its text.
 #[derive(Debug, Default, Deserialize)]
@@ -63,10 +69,17 @@ pub fn key_of<'de, D: Deserializer<'de>>(text: D) -> Result<ObjectKey, &'static 
     })
 }
 
+/// What objects of a workload have in common: the name without what was drawn for each.
+fn workload_of(key: &ObjectKey) -> ObjectKey {
+    let name = key.name.rsplit_once('-').map_or(key.name.as_str(), |(workload, _)| workload);
+    ObjectKey { name: name.into(), ..key.clone() }
+}
+
 /// Whether a reel of an import has objects of this kind: pods, nodes and what a scheduler reads besides them. Others, such as
 /// secrets, are none of its business.
 pub fn is_wanted(kind: &str) -> bool {
-    [POD, NODE].iter().chain(CONTEXT_KINDS).any(|known| known.name() == kind)
+    let (name, group) = kind.split_once('.').unwrap_or((kind, ""));
+    [POD, NODE].iter().chain(CONTEXT_KINDS).any(|known| known.kind == name && known.group == group)
 }
 
 /// Nanoseconds since the Unix epoch of a time as the API writes it.
@@ -82,7 +95,8 @@ impl Objects {
             // Creation times are whole seconds.
             old_before: Some(start.saturating_sub(start.rem_euclid(1_000_000_000))),
             rules,
-            last: HashMap::new(),
+            last: HashMap::default(),
+            siblings: HashMap::default(),
             kinds: BTreeSet::from([NODE.name(), POD.name()]),
             listing: Some(TraceTime::ZERO),
         }
@@ -109,7 +123,8 @@ impl Objects {
         text: D,
         out: &mut Output,
     ) -> Result<Result<(), &'static str>, ImportError> {
-        let like = self.last.get(&key).cloned().unwrap_or_default();
+        let sibling = || self.siblings.get(&workload_of(&key));
+        let like = self.last.get(&key).or_else(sibling).cloned().unwrap_or_default();
         let reading = Reading { like: &like, rules: &*self.rules, texts: None };
         let Ok(object) = reading.deserialize(text) else { return Ok(Err("an object that is no object")) };
         self.put(at, key, object, out).map(Ok)
@@ -144,6 +159,12 @@ impl Objects {
             (Some(last), Verb::Initial) => *last = at,
             (Some(_), _) => self.complete(out)?,
             _ => {}
+        }
+        if verb != Verb::Modified {
+            if self.siblings.len() >= SIBLINGS {
+                self.siblings.clear();
+            }
+            self.siblings.insert(workload_of(&key), object.clone());
         }
         self.last.insert(key.clone(), object.clone());
         write(at, verb, key, object, false, out)

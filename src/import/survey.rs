@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use foldhash::fast::FixedState;
 use serde::Serialize;
 
 use super::amounts::{Amounts, allocatable};
@@ -18,7 +19,7 @@ pub struct Survey {
     nodes: HashMap<Text, Machine>,
     kinds: Vec<Kind>,
     by_key: HashMap<String, u32>,
-    alive: HashMap<Text, Alive>,
+    alive: HashMap<Text, Alive, FixedState>,
     capacity: Amounts,
     demand: Amounts,
     peaks: BTreeMap<Text, Peak>,

@@ -113,6 +113,10 @@ fn write_log(path: &Path, bytes: u64, whole: bool) -> anyhow::Result<u64> {
         if written >= bytes {
             break;
         }
+        // The last change is part of the request that takes the pod away.
+        if event.verb == Verb::Modified && PodView(&event.object).deletion_grace_seconds() == Some(0) {
+            continue;
+        }
         let line = line(&event, count, whole);
         written += line.len() as u64 + 1;
         count += 1;

@@ -20,7 +20,7 @@ Examples:
   kubereel import dlrm disaggregated_DLRM_trace.csv -o dlrm.reel \\
       --node-shape CN:cpu=384,memory=2Ti,ephemeral-storage=4Ti,kubereel.dev/rdma-percent=800 \\
       --node-shape 'HN*500:cpu=128,memory=768Gi,ephemeral-storage=2Ti,nvidia.com/gpu=8,kubereel.dev/rdma-percent=400'
-  kubereel trace slice dlrm.reel --to 1d -o first-day.reel")]
+  kubereel trace slice dlrm.reel --from 0s --to 1d -o first-day.reel")]
 pub(super) struct DlrmArgs {
     /// The table.
     csv: PathBuf,

@@ -1,6 +1,6 @@
 //! What each change of an audit log does to the objects of a cluster.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -30,7 +30,7 @@ const REMEMBERED: usize = 1 << 12;
 /// Applies entries to the objects of a reel.
 #[derive(Debug)]
 pub struct Apply {
-    kinds: HashMap<(String, String), Kind>,
+    kinds: Vec<Kind>,
     /// The last deletions with the time of their answers, the oldest first.
     deleted: VecDeque<(ObjectKey, i64)>,
     /// The largest time that a binding took.
@@ -40,11 +40,7 @@ pub struct Apply {
 impl Default for Apply {
     fn default() -> Apply {
         let kinds = [POD, NODE].into_iter().chain(CONTEXT_KINDS.iter().cloned());
-        Apply {
-            kinds: kinds.map(|kind| ((kind.group.to_string(), kind.plural.to_string()), kind)).collect(),
-            deleted: VecDeque::new(),
-            slowest_binding: Duration::ZERO,
-        }
+        Apply { kinds: kinds.collect(), deleted: VecDeque::new(), slowest_binding: Duration::ZERO }
     }
 }
 
@@ -69,7 +65,9 @@ impl Apply {
     ) -> Result<(Option<ObjectKey>, Took), ImportError> {
         let is_binding = entry.subresource == "binding" || entry.resource == "bindings";
         let plural = if is_binding { "pods" } else { entry.resource.as_str() };
-        let Some(kind) = self.kinds.get(&(entry.group.to_string(), plural.to_owned())) else {
+        let found =
+            self.kinds.iter().find(|kind| kind.plural == plural && kind.group == entry.group.as_str());
+        let Some(kind) = found else {
             return Ok((None, Err(UNWANTED)));
         };
         if entry.truncated {
@@ -122,15 +120,14 @@ impl Change<'_> {
     /// The stored object, as an answer has it.
     fn whole(&mut self, text: &str) -> Result<Took, ImportError> {
         let at = self.objects.time(self.entry.at);
-        let key = match key_of(&mut Deserializer::from_str(text)) {
+        if self.key.name.is_empty() {
             // The server names what is made with `generateName`.
-            Ok(key) => ObjectKey { kind: self.key.kind.clone(), ..key },
-            // Google's answers say what they are by a type of their own.
-            Err(_) if !self.key.name.is_empty() => self.key.clone(),
-            Err(why) => return Ok(Err(why)),
-        };
-        self.key = key.clone();
-        let read = self.objects.read(at, key, &mut Deserializer::from_str(text), self.out)?;
+            match key_of(&mut Deserializer::from_str(text)) {
+                Ok(key) => self.key = ObjectKey { kind: self.key.kind.clone(), ..key },
+                Err(why) => return Ok(Err(why)),
+            }
+        }
+        let read = self.objects.read(at, self.key.clone(), &mut Deserializer::from_str(text), self.out)?;
         if read.is_ok() && self.objects.last(&self.key).is_some_and(is_removed) {
             self.objects.gone(at, &self.key, false, self.out)?;
         }

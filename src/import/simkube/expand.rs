@@ -156,7 +156,7 @@ impl Expander<'_> {
         for _ in 0..count {
             let run = match owner.runs.pop_front() {
                 Some(Lifecycle::Finished(from, to)) => {
-                    Some(Duration::from_secs(u64::try_from(to - from).unwrap_or(0)))
+                    Some(Duration::from_secs(u64::try_from(to.saturating_sub(from)).unwrap_or(0)))
                 }
                 _ => None,
             };
