@@ -22,7 +22,7 @@ demo: ## compare two real kube-scheduler versions on the shipped recording
 
 test: lint programs $(VENV)/ready $(VENV)/bin/versitygw $(CLOUDS) ## lints, then all tests, those against the real control plane included
 	KUBEREEL_PYTHON=$(CURDIR)/$(VENV)/bin/python cargo test --locked
-	cargo run --locked --example soak -- --minutes 3 --fault-every 20
+	cargo run --locked --example soak -- --minutes 5 --fault-every 30
 
 # The second reader of the trace format, which the conformance test runs, needs two packages.
 $(VENV)/ready:

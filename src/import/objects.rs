@@ -106,7 +106,7 @@ impl Objects {
         out: &mut Output,
     ) -> Result<Result<(), &'static str>, ImportError> {
         let like = self.last.get(&key).cloned().unwrap_or_default();
-        let reading = Reading { like: &like, rules: &*self.rules };
+        let reading = Reading { like: &like, rules: &*self.rules, texts: None };
         let Ok(object) = reading.deserialize(text) else { return Ok(Err("an object that is no object")) };
         self.put(at, key, object, out).map(Ok)
     }
