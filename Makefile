@@ -6,7 +6,7 @@ SAMPLE    ?= traces/churn.reel
 MINUTES   ?= 60
 KUBEREEL  := target/release/kubereel
 VENV      := target/venv
-CLOUDS    := $(VENV)/bin/fake-gcs-server $(if $(shell command -v npm),$(VENV)/bin/azurite-blob)
+CLOUDS    := $(if $(shell command -v npm),$(VENV)/bin/azurite-blob)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint fmt bench soak audit programs clean
@@ -22,7 +22,7 @@ demo: ## compare two real kube-scheduler versions on the shipped recording
 
 test: lint programs $(VENV)/ready $(VENV)/bin/versitygw $(CLOUDS) ## lints, then all tests, those against the real control plane included
 	KUBEREEL_PYTHON=$(CURDIR)/$(VENV)/bin/python cargo test --locked
-	cargo run --locked --example soak -- --minutes 3 --fault-every 20
+	cargo run --locked --example soak -- --minutes 5 --fault-every 30
 
 # The second reader of the trace format, which the conformance test runs, needs two packages.
 $(VENV)/ready:
@@ -34,13 +34,10 @@ $(VENV)/ready:
 $(VENV)/bin/versitygw: | $(VENV)/ready
 	GOBIN=$(CURDIR)/$(VENV)/bin go install github.com/versity/versitygw/cmd/versitygw@v1.8.0
 
-# Emulators of Azure's and Google's stores for the tests of uploads; the first needs npm.
+# The emulator of Azure's store for the test of uploads; where there is no npm, the test says that it is skipped.
 $(VENV)/bin/azurite-blob: | $(VENV)/ready
 	npm install --silent --no-audit --no-fund --prefix $(VENV)/azurite azurite@3.35.0
 	ln -sf ../azurite/node_modules/.bin/azurite-blob $@
-
-$(VENV)/bin/fake-gcs-server: | $(VENV)/ready
-	GOBIN=$(CURDIR)/$(VENV)/bin go install github.com/fsouza/fake-gcs-server@v1.52.2
 
 lint: ## formatting and clippy, warnings denied
 	cargo fmt --check

@@ -1,7 +1,8 @@
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
 use memchr::memmem;
 
 use crate::model::Json;
@@ -15,9 +16,9 @@ const KEPT: usize = 1 << 10;
 pub(super) struct Recent {
     hasher: RandomState,
     /// By the UIDs that an object's text names first: its own, and its owner's, whose other objects are like it.
-    new: HashMap<u64, Seen>,
+    new: HashMap<u64, Seen, RandomState>,
     /// What `new` was when it was full.
-    old: HashMap<u64, Seen>,
+    old: HashMap<u64, Seen, RandomState>,
     last: Seen,
 }
 

@@ -1,5 +1,6 @@
 use std::collections::HashMap;
 
+use foldhash::fast::RandomState;
 use serde_json::json;
 
 use crate::model::{Kind, ObjectEvent, ObjectKey, Text, TraceTime, Verb};
@@ -9,7 +10,7 @@ use crate::model::{Kind, ObjectEvent, ObjectKey, Text, TraceTime, Verb};
 #[derive(Debug)]
 pub(super) struct Known {
     kind: Kind,
-    objects: HashMap<Name, Entry>,
+    objects: HashMap<Name, Entry, RandomState>,
     /// Number of the list that is coming or came last.
     list: u32,
 }
@@ -28,7 +29,7 @@ struct Entry {
 impl Known {
     /// Nothing is known of a kind.
     pub(super) fn new(kind: Kind) -> Known {
-        Known { kind, objects: HashMap::new(), list: 0 }
+        Known { kind, objects: HashMap::default(), list: 0 }
     }
 
     /// Takes note of a change.

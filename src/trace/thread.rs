@@ -1,6 +1,6 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -16,6 +16,9 @@ const ROOM: u64 = 1 << 11;
 
 /// How often an idle writer looks whether its block is old enough to be written.
 const TICK: Duration = Duration::from_millis(100);
+
+/// How long a writer that is done with all there was lets new records gather.
+const GATHER: Duration = Duration::from_millis(1);
 
 enum Message {
     Record(Box<Record>),
@@ -130,9 +133,9 @@ fn write_until_sealed(
     let mut failure = None;
     let mut progress = Progress::default();
     let mut last = TraceTime::ZERO;
-    let mut idle = Duration::ZERO;
+    let (mut idle, mut rested) = (Duration::ZERO, true);
     let sealing = loop {
-        let message = match inbox.recv_timeout(TICK) {
+        let message = match next(inbox, &mut rested) {
             Ok(Message::Record(record)) => {
                 shared.queued.fetch_sub(1, Ordering::Relaxed);
                 idle = Duration::ZERO;
@@ -180,6 +183,25 @@ fn write_until_sealed(
         // Whoever was recording gave up: what came is kept, but the file must not look whole.
         Ok(()) => writer.close_chunk().and(Ok(Summary::default())),
     }
+}
+
+/// The next message. Where the last one has just been taken, others may gather for a moment first: waking up for each
+/// costs more than writing it.
+fn next(inbox: &Receiver<Message>, rested: &mut bool) -> Result<Message, RecvTimeoutError> {
+    match inbox.try_recv() {
+        Err(TryRecvError::Disconnected) => return Err(RecvTimeoutError::Disconnected),
+        Err(TryRecvError::Empty) => {}
+        Ok(message) => {
+            *rested = false;
+            return Ok(message);
+        }
+    }
+    if !std::mem::replace(rested, true) {
+        std::thread::sleep(GATHER);
+    }
+    let message = inbox.recv_timeout(TICK)?;
+    *rested = false;
+    Ok(message)
 }
 
 /// Lets others see how far the writer is: at each chunk, after the first list of a kind, and whenever there is nothing

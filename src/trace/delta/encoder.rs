@@ -1,7 +1,9 @@
 //! Whole objects to changes.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::hash::{BuildHasher, Hash, Hasher};
+
+use foldhash::fast::RandomState;
 
 use super::diff::{Change, diff};
 use super::fit::{Holed, Line, widened};
@@ -24,12 +26,12 @@ pub(in crate::trace) struct Encoder {
     paths: Paths,
     strings: WrittenStrings,
     /// By a hash of kind, name and UID. A collision costs bytes, never truth: what is written is a difference.
-    objects: HashMap<u64, Known>,
+    objects: HashMap<u64, Known, RandomState>,
     /// Objects of this chunk so far, deleted ones included.
     numbered: u64,
     lines: Vec<Line>,
     /// The line for whole objects of a shape, for changes of the same places, or the first of a kind.
-    by_shape: HashMap<u64, usize>,
+    by_shape: HashMap<u64, usize, RandomState>,
     forms: u64,
     at: u64,
     version: u64,

@@ -3,11 +3,11 @@
 //!
 //! Whoever reads sees the same objects with and without it.
 
+use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
-use hashbrown::HashMap;
 
 use super::value::NODE_COST;
 use crate::model::Json;
@@ -27,7 +27,7 @@ pub(super) struct Memo {
     hasher: RandomState,
     /// Prints of what was made last, each at a place of its own.
     once: Vec<u64>,
-    made: HashMap<u64, Made, foldhash::fast::FixedState>,
+    made: HashMap<u64, Made, RandomState>,
     kept: u64,
 }
 

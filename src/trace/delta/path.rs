@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use foldhash::fast::RandomState;
+
 use crate::model::{Json, Text};
 
 /// One step down from a value.
@@ -23,12 +25,12 @@ pub(super) const ROOT: PathId = 0;
 #[derive(Debug)]
 pub(super) struct Paths {
     nodes: Vec<(PathId, Step<Text>)>,
-    children: HashMap<(PathId, Step<Text>), PathId>,
+    children: HashMap<(PathId, Step<Text>), PathId, RandomState>,
 }
 
 impl Default for Paths {
     fn default() -> Self {
-        Paths { nodes: vec![(ROOT, Step::Index(0))], children: HashMap::new() }
+        Paths { nodes: vec![(ROOT, Step::Index(0))], children: HashMap::default() }
     }
 }
 

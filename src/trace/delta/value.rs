@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use foldhash::fast::RandomState;
 use serde_json::Number;
 
 use super::{hexed, stamp};
@@ -33,7 +34,7 @@ const MAX_STRINGS: usize = 1 << 20;
 /// The strings of a chunk that a writer has written.
 #[derive(Debug, Default)]
 pub(super) struct WrittenStrings {
-    numbers: HashMap<Text, u32>,
+    numbers: HashMap<Text, u32, RandomState>,
     /// The last time, seconds since the epoch.
     time: Option<u32>,
 }
