@@ -14,7 +14,7 @@ use kubereel::model::{Phase, PodView, Record, Verb};
 use kubereel::trace::Reader;
 use serde_json::{Value, json};
 use support::recorder::Recorder;
-use support::{Sandbox, VERSION, pod};
+use support::{Sandbox, VERSION};
 
 /// openb's tables, or some in their form where they are not there.
 fn openb(sandbox: &Sandbox) -> [String; 2] {
@@ -169,6 +169,12 @@ fn deployment() -> Value {
                 {"name": "c", "image": "none", "resources": {"requests": {"cpu": "10m"}}}]}}}})
 }
 
+/// A pod that no node can hold.
+fn large(name: &str) -> Value {
+    json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": "default"}, "spec": {"containers": [
+        {"name": "c", "image": "none", "resources": {"requests": {"cpu": "640"}}}]}})
+}
+
 #[test]
 fn an_audit_log_says_what_a_recorder_saw() {
     let sandbox = Sandbox::new();
@@ -220,7 +226,7 @@ fn an_audit_log_says_what_a_recorder_saw() {
         pods.iter().filter(stays).count() == 5
     });
     // All before this has been recorded once this is.
-    api.pod("default", &pod("last-0", "64"));
+    api.pod("default", &large("last-0"));
     api.until("the recorder has caught up", |_| {
         pods(&reel).values().any(|seen| seen.name == "Pod default/last-0")
     });
