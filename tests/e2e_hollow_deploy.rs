@@ -11,7 +11,7 @@ use std::path::Path;
 use kubereel::model::{Json, NodeView, PodView, ReadyStatus};
 use serde_json::{Value, json};
 use support::Sandbox;
-use support::api::Api;
+use support::api::{Api, collection};
 use support::recorder::Recorder;
 
 /// The documents of a file of the manifests.
@@ -19,16 +19,6 @@ fn documents(name: &str) -> Vec<Value> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools/deploy/hollow").join(name);
     let text = fs::read_to_string(path).unwrap();
     text.split("\n---\n").map(|document| serde_saphyr::from_str(document).unwrap()).collect()
-}
-
-fn collection(object: &Value) -> String {
-    let (version, kind) = (object["apiVersion"].as_str().unwrap(), object["kind"].as_str().unwrap());
-    let root = if version.contains('/') { format!("/apis/{version}") } else { format!("/api/{version}") };
-    let plural = format!("{}s", kind.to_lowercase());
-    match object["metadata"]["namespace"].as_str() {
-        Some(namespace) => format!("{root}/namespaces/{namespace}/{plural}"),
-        None => format!("{root}/{plural}"),
-    }
 }
 
 /// Makes the namespace, the account and its rights; the rest is only checked. Gives the container.

@@ -13,8 +13,8 @@ use data::shared;
 use kubereel::model::{Phase, PodView, Record, Verb};
 use kubereel::trace::Reader;
 use serde_json::{Value, json};
+use support::Sandbox;
 use support::recorder::Recorder;
-use support::{Sandbox, VERSION};
 
 /// openb's tables, or some in their form where they are not there.
 fn openb(sandbox: &Sandbox) -> [String; 2] {
@@ -66,7 +66,7 @@ fn a_part_of_openb_filled_to_the_brim_is_played() {
     assert_eq!(imported["load"]["nodes"], 50);
     let submitted = imported["load"]["pods"]["submitted"].as_u64().unwrap();
     assert!(submitted > 50, "{imported:#}");
-    sandbox.ok(&["cluster", "up", "--name", "lab", "--detach", "--version", VERSION]);
+    sandbox.lab();
     let run = sandbox
         .ok(&[
             "replay",
@@ -187,24 +187,7 @@ fn an_audit_log_says_what_a_recorder_saw() {
     let path = format!("kube-apiserver=--audit-log-path={}", log.display());
     // Whoever has an answer finds it in the log.
     let mode = "kube-apiserver=--audit-log-mode=blocking-strict";
-    sandbox.ok(&[
-        "cluster",
-        "up",
-        "--name",
-        "lab",
-        "--detach",
-        "--version",
-        VERSION,
-        "--extra-arg",
-        policy,
-        "--extra-arg",
-        &path,
-        "--extra-arg",
-        mode,
-    ]);
-    let kubeconfig = sandbox.ok(&["cluster", "kubeconfig", "lab", "--raw"]).out;
-    std::fs::write(sandbox.path("kubeconfig"), kubeconfig).unwrap();
-    let api = support::api::Api::connect(&sandbox.path("kubeconfig"));
+    let api = sandbox.lab_with(&["--extra-arg", policy, "--extra-arg", &path, "--extra-arg", mode]);
     let recorder = Recorder::start(sandbox.record(&["-o", "recorded.reel"]));
     let reel = sandbox.path("recorded.reel");
 

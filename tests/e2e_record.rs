@@ -13,7 +13,7 @@ use kubereel::model::{ObjectEvent, Record};
 use kubereel::replay::{Action, Plan};
 use kubereel::trace::{BlockType, Limits, Parser, Reader};
 use serde_json::{Value, json};
-use support::api::Api;
+use support::api::{Api, collection};
 use support::recorder::Recorder;
 use support::{Ran, Sandbox};
 
@@ -259,16 +259,6 @@ fn manifests() -> Vec<Value> {
         .flat_map(|text| text.split("\n---\n"))
         .map(|doc| serde_saphyr::from_str(doc).unwrap())
         .collect()
-}
-
-fn collection(object: &Value) -> String {
-    let (version, kind) = (object["apiVersion"].as_str().unwrap(), object["kind"].as_str().unwrap());
-    let root = if version.contains('/') { format!("/apis/{version}") } else { format!("/api/{version}") };
-    let plural = format!("{}s", kind.to_lowercase());
-    match object["metadata"]["namespace"].as_str() {
-        Some(namespace) => format!("{root}/namespaces/{namespace}/{plural}"),
-        None => format!("{root}/{plural}"),
-    }
 }
 
 /// A kubeconfig of the lab for whoever has this token.

@@ -3,7 +3,7 @@
 
 mod support;
 
-use support::{Sandbox, Script, VERSION};
+use support::{Sandbox, Script};
 
 /// 60 pods on 5 nodes over 14 s: 12 succeed after 2 s, 12 are deleted, one fits nowhere. A deletion comes late enough
 /// that a busy scheduler has bound its pod by then at 10x as well.
@@ -24,15 +24,11 @@ fn trace(sandbox: &Sandbox) -> String {
     path.to_string_lossy().into_owned()
 }
 
-fn lab(sandbox: &Sandbox) {
-    sandbox.ok(&["cluster", "up", "--name", "lab", "--detach", "--version", VERSION]);
-}
-
 #[test]
 fn open_mode_plays_every_input_at_both_speeds_and_states_its_lateness() {
     let sandbox = Sandbox::new();
     let trace = trace(&sandbox);
-    lab(&sandbox);
+    sandbox.lab();
     for speed in ["1x", "10x"] {
         let out = format!("run-{speed}.reel");
         let ran = sandbox.ok(&[
@@ -64,7 +60,7 @@ fn open_mode_plays_every_input_at_both_speeds_and_states_its_lateness() {
 fn a_target_in_use_is_refused_until_it_is_cleaned() {
     let sandbox = Sandbox::new();
     Script::new(2).pod(200, "web-0", "100m").write(&sandbox.path("t.reel"));
-    lab(&sandbox);
+    sandbox.lab();
     let args = ["replay", "t.reel", "--cluster", "lab", "--speed", "10x", "--out"];
     let first = sandbox.ok(&[&args[..], &["a.reel", "--format", "json"]].concat()).json();
     let again = sandbox.run(&[&args[..], &["b.reel"]].concat());
@@ -84,7 +80,7 @@ fn a_stopped_replay_seals_its_reel_and_says_that_it_is_not_whole() {
     let mut script = Script::new(2);
     script.pod(200, "web-0", "100m").pod(120_000, "web-1", "100m");
     script.write(&sandbox.path("t.reel"));
-    lab(&sandbox);
+    sandbox.lab();
     let mut replay = sandbox
         .command(&["replay", "t.reel", "--cluster", "lab", "--out", "run.reel"])
         .stdout(std::process::Stdio::piped())

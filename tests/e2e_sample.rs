@@ -50,17 +50,7 @@ fn two_versions_each_repeat_their_own_decisions() {
 /// Plays the sample in open mode and gives the summary.
 fn open_mode(speed: &str) -> Value {
     let sandbox = Sandbox::new();
-    sandbox.ok(&[
-        "cluster",
-        "up",
-        "--name",
-        "lab",
-        "--detach",
-        "--version",
-        VERSION,
-        "--controllers",
-        CONTROLLERS,
-    ]);
+    sandbox.lab_with(&["--controllers", CONTROLLERS]);
     let ran = sandbox.ok(&[
         "replay",
         SAMPLE,

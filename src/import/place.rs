@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::amounts::allocatable;
-use crate::model::{Json, Map, NodeView, Requests, Text, wants_node};
+use crate::model::{Json, NodeView, Requests, Text, wants_node};
 
 /// The nodes as far as they are taken.
 #[derive(Debug)]
@@ -33,14 +33,11 @@ impl Places {
             numbers.entry(name).or_insert(next);
         }
         let place = |node: &Json| {
-            let labels = NodeView(node).labels().as_object().into_iter().flat_map(Map::iter);
             let mut capacity = vec![0; numbers.len()];
             allocatable(node).for_each(|(name, milli)| capacity[numbers[&name]] = milli);
             Place {
                 name: NodeView(node).name().into(),
-                labels: labels
-                    .map(|(k, v)| (k.to_string(), v.as_str().unwrap_or_default().to_owned()))
-                    .collect(),
+                labels: NodeView(node).labels().texts(),
                 free: capacity.clone(),
                 capacity,
             }

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::amounts::{Amounts, allocatable};
 use crate::model::{
-    Json, Map, NodeView, ObjectEvent, PodView, Requests, Taint, Text, TraceTime, Verb, tolerates, wants_node,
+    Json, NodeView, ObjectEvent, PodView, Requests, Taint, Text, TraceTime, Verb, tolerates, wants_node,
 };
 
 /// Pods that no node can hold which are told one by one.
@@ -156,12 +156,10 @@ impl Survey {
             return;
         }
         let view = NodeView(&event.object);
-        let labels = view.labels().as_object().into_iter().flat_map(Map::iter);
-        let text = |value: &Json| value.as_str().unwrap_or_default().to_owned();
         *machine = Machine {
             is_there: true,
             allocatable: allocatable(&event.object).collect(),
-            labels: labels.map(|(key, value)| (key.to_string(), text(value))).collect(),
+            labels: view.labels().texts(),
             taints: view.chosen_taints(),
         };
         machine.allocatable.iter().for_each(|(name, milli)| self.capacity.add(name, *milli));

@@ -155,7 +155,7 @@ fn impossible(plan: &Plan) -> (Vec<Impossible>, usize) {
     let mut reasons: HashMap<(Requests, BTreeMap<String, String>), Option<String>> = HashMap::new();
     let (mut named, mut count) = (Vec::new(), 0);
     for (_, submission) in plan.submissions() {
-        let wants = (Requests::of(&submission.object), labels(&submission.object["spec"]["nodeSelector"]));
+        let wants = (Requests::of(&submission.object), submission.object["spec"]["nodeSelector"].texts());
         let reason =
             reasons.entry(wants).or_insert_with_key(|(asked, selector)| why_not(asked, selector, &fleet));
         let Some(reason) = reason else { continue };
@@ -175,7 +175,7 @@ fn impossible(plan: &Plan) -> (Vec<Impossible>, usize) {
 fn fleet(plan: &Plan) -> BTreeSet<NodeKind> {
     let mut now: HashMap<String, NodeKind> = HashMap::new();
     let mut all = BTreeSet::new();
-    let kind = |node: &Json| (allocatable(NodeView(node).resources().1), labels(NodeView(node).labels()));
+    let kind = |node: &Json| (allocatable(NodeView(node).resources().1), NodeView(node).labels().texts());
     for node in &plan.nodes {
         now.insert(NodeView(node).name().to_owned(), kind(node));
     }
@@ -203,11 +203,6 @@ fn fleet(plan: &Plan) -> BTreeSet<NodeKind> {
         }
     }
     all
-}
-
-fn labels(labels: &Json) -> BTreeMap<String, String> {
-    let entries = labels.as_object().into_iter().flat_map(Map::iter);
-    entries.map(|(key, value)| (key.to_string(), value.as_str().unwrap_or_default().to_owned())).collect()
 }
 
 type NodeKind = (BTreeMap<String, i128>, BTreeMap<String, String>);

@@ -14,6 +14,17 @@ pub struct Api {
     target: Target,
 }
 
+/// The path at which an object of the manifests is made.
+pub fn collection(object: &Value) -> String {
+    let (version, kind) = (object["apiVersion"].as_str().unwrap(), object["kind"].as_str().unwrap());
+    let root = if version.contains('/') { format!("/apis/{version}") } else { format!("/api/{version}") };
+    let plural = format!("{}s", kind.to_lowercase());
+    match object["metadata"]["namespace"].as_str() {
+        Some(namespace) => format!("{root}/namespaces/{namespace}/{plural}"),
+        None => format!("{root}/{plural}"),
+    }
+}
+
 impl Api {
     pub fn connect(kubeconfig: &Path) -> Api {
         let runtime = Runtime::new().unwrap();

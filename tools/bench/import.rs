@@ -4,13 +4,14 @@
 #![allow(clippy::print_stdout, missing_docs, reason = "a program for people")]
 
 mod life;
+mod used;
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 use kubereel::import::audit::Audit;
 use kubereel::import::openb::Openb;
 use kubereel::import::{Shaping, Target};
@@ -101,7 +102,12 @@ fn measure(way: &str, file: &Path) -> anyhow::Result<()> {
             }
         }
     }
-    println!("{} {} {}", clock.now().as_secs_f64(), cpu_seconds()?, peak_mib()?);
+    println!(
+        "{} {} {}",
+        clock.now().as_secs_f64(),
+        used::cpu_seconds("self")?,
+        used::memory_mib("self", "VmHWM")?
+    );
     Ok(())
 }
 
@@ -169,18 +175,4 @@ fn line(event: &ObjectEvent, number: u64, whole: bool) -> String {
         line["responseObject"] = response;
     }
     line.to_string()
-}
-
-/// What this process has had of all cores.
-fn cpu_seconds() -> anyhow::Result<f64> {
-    let stat = std::fs::read_to_string("/proc/self/stat")?;
-    let after_name = stat.rsplit(") ").next().context("no name in stat")?;
-    let ticks = after_name.split(' ').skip(11).take(2).map(str::parse::<f64>).sum::<Result<f64, _>>()?;
-    Ok(ticks / rustix::param::clock_ticks_per_second() as f64)
-}
-
-fn peak_mib() -> anyhow::Result<f64> {
-    let status = std::fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
-    Ok(line.trim().trim_end_matches("kB").trim().parse::<f64>()? / 1024.0)
 }

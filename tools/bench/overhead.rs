@@ -6,6 +6,7 @@
 
 #[path = "../../tests/support/shake.rs"]
 mod shake;
+mod used;
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -16,6 +17,7 @@ use kubereel::cluster::{self, Cluster, ClusterSpec, Component, Dirs, Version};
 use kubereel::k8s::{ConnectOptions, connect};
 use shake::Shaker;
 use tokio::time::{MissedTickBehavior, interval, sleep};
+use used::cpu_seconds;
 
 const KUBEREEL: &str = env!("CARGO_BIN_EXE_kubereel");
 
@@ -130,12 +132,4 @@ async fn shake_for(shaker: &mut Shaker, time: Duration, rate: u32) {
         () = shake => {}
         () = sleep(time) => {}
     }
-}
-
-/// What a process has had of all cores.
-fn cpu_seconds(pid: u32) -> anyhow::Result<f64> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    let after_name = stat.rsplit(") ").next().context("no name in stat")?;
-    let ticks = after_name.split(' ').skip(11).take(2).map(str::parse::<f64>).sum::<Result<f64, _>>()?;
-    Ok(ticks / rustix::param::clock_ticks_per_second() as f64)
 }

@@ -7,6 +7,7 @@
 mod feed;
 mod life;
 mod takers;
+mod used;
 
 use std::process::{Command, Stdio};
 use std::sync::Arc;

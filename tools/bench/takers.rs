@@ -19,6 +19,8 @@ use kubereel::record::{RecordKind, RecordOptions, Recorder, Redaction, Sensitive
 use kubereel::trace::{Header, ReelThread, WriteOptions};
 use tokio::sync::Notify;
 
+use crate::used::{cpu_seconds, memory_mib};
+
 /// A way to record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Taker {
@@ -70,7 +72,7 @@ impl FromStr for Taker {
 pub async fn take(taker: Taker, port: u16, count: usize, file: &Path) -> anyhow::Result<()> {
     let config = kube::Config::new(format!("http://127.0.0.1:{port}").parse()?);
     let client = kube::Client::try_from(config)?;
-    let (clock, cpu) = (SystemClock::start(), cpu_seconds()?);
+    let (clock, cpu) = (SystemClock::start(), cpu_seconds("self")?);
     match taker {
         Taker::Raw => raw(&client, count, file).await?,
         Taker::Ours => ours(client, count, file, false).await?,
@@ -78,7 +80,7 @@ pub async fn take(taker: Taker, port: u16, count: usize, file: &Path) -> anyhow:
         Taker::Typed => Box::pin(typed(client, count, file)).await?,
         Taker::TypedStore => Box::pin(typed_store(client, count, file)).await?,
     }
-    println!("{} {} {}", clock.now().as_secs_f64(), cpu_seconds()? - cpu, peak_mib()?);
+    println!("{} {} {}", clock.now().as_secs_f64(), cpu_seconds("self")? - cpu, memory_mib("self", "VmHWM")?);
     Ok(())
 }
 
@@ -156,18 +158,4 @@ async fn write_lines(
         left -= 1;
     }
     Ok(out.into_inner().map_err(std::io::IntoInnerError::into_error)?.sync_data()?)
-}
-
-/// What this process has had of all cores.
-fn cpu_seconds() -> anyhow::Result<f64> {
-    let stat = std::fs::read_to_string("/proc/self/stat")?;
-    let after_name = stat.rsplit(") ").next().context("no name in stat")?;
-    let ticks = after_name.split(' ').skip(11).take(2).map(str::parse::<f64>).sum::<Result<f64, _>>()?;
-    Ok(ticks / rustix::param::clock_ticks_per_second() as f64)
-}
-
-fn peak_mib() -> anyhow::Result<f64> {
-    let status = std::fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
-    Ok(line.trim().trim_end_matches("kB").trim().parse::<f64>()? / 1024.0)
 }

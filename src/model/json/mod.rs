@@ -6,6 +6,7 @@ mod serde;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Index;
 use std::sync::Arc;
@@ -75,6 +76,12 @@ impl Json {
     /// The entries of a map, to be changed.
     pub fn as_object_mut(&mut self) -> Option<&mut Map> {
         if let Json::Object(map) = self { Some(map) } else { None }
+    }
+
+    /// The entries of a map of texts, such as labels are; what is no text counts as empty.
+    pub fn texts(&self) -> BTreeMap<String, String> {
+        let entries = self.as_object().into_iter().flat_map(Map::iter);
+        entries.map(|(key, value)| (key.to_string(), value.as_str().unwrap_or_default().to_owned())).collect()
     }
 
     /// A boolean.

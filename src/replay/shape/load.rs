@@ -1,68 +1,73 @@
+use std::collections::HashMap;
+
 use super::{Shape, copies, copy_name, fleet};
 use crate::model::{ID_ANNOTATION, Json, PodView};
 use crate::replay::plan::{Action, Plan, Submission, TimedAction};
 
 /// Leaves pods out, or submits several for each, with all that happens to them.
 pub(super) fn scale(plan: &mut Plan, shape: &Shape) {
-    let (mut dropped, mut kept) = (std::collections::HashMap::new(), 0usize);
-    let mut number = |submission: &Submission| -> u32 {
-        let wanted = shape.filter.takes(PodView(&submission.object));
-        let n = if wanted { copies(shape.scale_pods, shape.seed, "pod", &submission.id) } else { 0 };
-        kept += usize::from(n > 0);
-        dropped.insert(submission.id.clone(), n);
-        n
-    };
+    let mut numbers = Numbers { shape, by_id: HashMap::new() };
     // A copy of a bound pod looks for a place of its own.
     let (mut placed, mut looking) = (Vec::new(), Vec::new());
     for submission in std::mem::take(&mut plan.placed) {
-        let n = number(&submission);
+        let n = numbers.assign(&submission);
         looking.extend((2..=n).map(|copy| unbound(copy_of(&submission, copy))));
         placed.extend((n > 0).then_some(submission));
     }
     plan.placed = placed;
-    let mut actions: Vec<TimedAction> = at_start(plan, looking);
+    let mut actions = at_start(plan, looking);
     for TimedAction { at, action } in std::mem::take(&mut plan.actions) {
-        let all: Vec<Action> = match action {
-            Action::CreatePod(submission) => {
-                let n = number(&submission);
-                (1..=n).map(|copy| Action::CreatePod(copy_of(&submission, copy))).collect()
-            }
-            action => vec![action],
+        let copies = match &action {
+            Action::CreatePod(submission) => numbers.assign(submission),
+            Action::UpdatePod { id, .. } | Action::DeletePod { id, .. } => numbers.of(id),
+            _ => 1,
         };
-        actions.extend(all.into_iter().map(|action| TimedAction { at, action }));
+        actions.extend((1..=copies).map(|copy| TimedAction { at, action: action_of(&action, copy) }));
     }
-    let count = |id: &str| dropped.get(id).copied().unwrap_or(1);
-    plan.actions = actions
-        .into_iter()
-        .flat_map(|TimedAction { at, action }| -> Vec<TimedAction> {
-            let all = match action {
-                Action::UpdatePod { id, key, patch } => (1..=count(&id))
-                    .map(|copy| {
-                        let mut key = key.clone();
-                        key.name = copy_name(&key.name, copy).as_str().into();
-                        Action::UpdatePod { id: copy_id(&id, copy), key, patch: patch.clone() }
-                    })
-                    .collect(),
-                Action::DeletePod { id, key, grace } => (1..=count(&id))
-                    .map(|copy| {
-                        let mut key = key.clone();
-                        key.name = copy_name(&key.name, copy).as_str().into();
-                        Action::DeletePod { id: copy_id(&id, copy), key, grace }
-                    })
-                    .collect(),
-                action => vec![action],
-            };
-            all.into_iter().map(|action| TimedAction { at, action }).collect()
-        })
-        .collect();
-    plan.actions.sort_by_key(|timed| timed.at);
-    let behaviours = std::mem::take(&mut plan.behaviours);
-    for (id, behaviour) in behaviours {
-        for copy in 1..=count(&id) {
+    actions.sort_by_key(|timed| timed.at);
+    plan.actions = actions;
+    for (id, behaviour) in std::mem::take(&mut plan.behaviours) {
+        for copy in 1..=numbers.of(&id) {
             plan.behaviours.insert(copy_id(&id, copy), behaviour.clone());
         }
     }
-    plan.left.count_many("pods left out by the filter or the scale", dropped.len() - kept);
+    let left_out = numbers.by_id.values().filter(|n| **n == 0).count();
+    plan.left.count_many("pods left out by the filter or the scale", left_out);
+}
+
+/// How many there are of each pod, by the id of the recorded one.
+struct Numbers<'a> {
+    shape: &'a Shape,
+    by_id: HashMap<String, u32>,
+}
+
+impl Numbers<'_> {
+    fn assign(&mut self, submission: &Submission) -> u32 {
+        let wanted = self.shape.filter.takes(PodView(&submission.object));
+        let all = || copies(self.shape.scale_pods, self.shape.seed, "pod", &submission.id);
+        let n = if wanted { all() } else { 0 };
+        self.by_id.insert(submission.id.clone(), n);
+        n
+    }
+
+    /// A pod that the plan does not submit is as it was.
+    fn of(&self, id: &str) -> u32 {
+        self.by_id.get(id).copied().unwrap_or(1)
+    }
+}
+
+/// The same action about the n-th copy of its pod.
+fn action_of(action: &Action, copy: u32) -> Action {
+    let mut action = action.clone();
+    match &mut action {
+        Action::CreatePod(submission) => *submission = copy_of(submission, copy),
+        Action::UpdatePod { id, key, .. } | Action::DeletePod { id, key, .. } => {
+            *id = copy_id(id, copy);
+            key.name = copy_name(&key.name, copy).as_str().into();
+        }
+        _ => {}
+    }
+    action
 }
 
 /// Submits at the start what was bound to a node that is not there.

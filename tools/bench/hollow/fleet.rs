@@ -7,6 +7,8 @@ use std::process::{Child, Command, Stdio};
 use anyhow::{Context, ensure};
 use clap::ValueEnum;
 
+use crate::used;
+
 const KUBEREEL: &str = env!("CARGO_BIN_EXE_kubereel");
 const CAPACITY: &str = "cpu=72,memory=256Gi,ephemeral-storage=1Ti,pods=110";
 /// The stages that KWOK's `fast` set-up with leases has, in its source.
@@ -65,22 +67,12 @@ impl Fleet {
 
     /// CPU of all processes, seconds.
     pub fn cpu_seconds(&self) -> anyhow::Result<f64> {
-        self.sum(|pid| {
-            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
-            let after_name = stat.rsplit(") ").next().context("no name in stat")?;
-            let ticks = after_name.split(' ').skip(11).take(2).map(str::parse::<f64>);
-            Ok(ticks.sum::<Result<f64, _>>()? / rustix::param::clock_ticks_per_second() as f64)
-        })
+        self.sum(used::cpu_seconds)
     }
 
     /// A memory figure of all processes, MiB: `VmRSS` or `VmHWM`.
     pub fn memory(&self, figure: &str) -> anyhow::Result<f64> {
-        self.sum(|pid| {
-            let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-            let line = status.lines().find_map(|line| line.strip_prefix(figure));
-            let number = line.and_then(|line| line.split_whitespace().nth(1));
-            Ok(number.with_context(|| format!("no {figure}"))?.parse::<f64>()? / 1024.0)
-        })
+        self.sum(|pid| used::memory_mib(pid, figure))
     }
 
     fn sum(&self, figure: impl Fn(u32) -> anyhow::Result<f64>) -> anyhow::Result<f64> {

@@ -14,6 +14,9 @@
 #[allow(dead_code, unused_imports, reason = "its tests run with the program `audit`")]
 mod requests;
 
+#[path = "../used.rs"]
+mod used;
+
 mod fleet;
 mod lab;
 mod scale;
