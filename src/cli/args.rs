@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -31,6 +32,8 @@ pub(super) struct Chosen {
     pub(super) scheduler_log: Option<PathBuf>,
     /// Version of its scheduler.
     pub(super) scheduler_version: String,
+    /// Addresses of its components but for the API server, by name.
+    pub(super) components: BTreeMap<String, String>,
 }
 
 impl ConnectArgs {
@@ -47,6 +50,7 @@ impl ConnectArgs {
                 scheduler_url: None,
                 scheduler_log: None,
                 scheduler_version: String::new(),
+                components: BTreeMap::new(),
             });
         };
         let local = cluster::open(name, &cluster::Dirs::from_env()?)?;
@@ -55,6 +59,7 @@ impl ConnectArgs {
             scheduler_url: local.scheduler_url(),
             scheduler_log: local.scheduler_version().map(|_| local.log(cluster::Component::Scheduler)),
             scheduler_version: local.scheduler_version().map(ToString::to_string).unwrap_or_default(),
+            components: local.metrics_urls(),
         })
     }
 }
