@@ -2,13 +2,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 
 use super::backoff::Backoff;
 use super::error::K8sError;
 use super::open::Refused;
 use super::request::{Reply, Request, exchange};
-use crate::model::{Failure, Json, Text};
+use crate::model::{Failure, Json, Text, TraceTime};
 
 /// How long a server may take for one answer: an API server gives up on a request itself after a minute
 /// (`--request-timeout`).
@@ -45,8 +45,9 @@ pub(super) async fn persist(
     client: &kube::Client,
     request: &Request,
     patience: &Patience,
+    now: &(dyn Fn() -> TraceTime + Send + Sync),
 ) -> (Result<Reply, K8sError>, u32) {
-    let over = Instant::now() + patience.within;
+    let over = now() + patience.within;
     let (mut backoff, mut retries, mut unsure) = (Backoff::default(), 0, false);
     loop {
         let refused = match exchange(client, request, ANSWERS_WITHIN).await {
@@ -59,7 +60,7 @@ pub(super) async fn persist(
         let failure = Failure::of_status(refused.error.status().unwrap_or(0));
         let wait = backoff.wait(refused.retry_after);
         let may_pass = failure.is_some_and(Failure::may_pass) && (patience.goes_on)();
-        if !may_pass || Instant::now() + wait > over || !pause(wait, patience).await {
+        if !may_pass || now() + wait > over || !pause(wait, patience).await {
             return (Err(refused.error), retries);
         }
         unsure |= failure != Some(Failure::Throttled);

@@ -167,6 +167,6 @@ async fn carry_out(
     stamp: &Stamp,
 ) -> (ObjectKey, Answer, Done) {
     let sent = stamp();
-    let (result, retries) = persist(client, &job.request, &job.patience).await;
+    let (result, retries) = persist(client, &job.request, &job.patience, &**stamp).await;
     (key, Answer { sent, answered: stamp(), retries, result }, job.done)
 }
