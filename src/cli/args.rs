@@ -123,6 +123,13 @@ pub(super) fn parse_speed(text: &str) -> Result<f64, String> {
     }
 }
 
+/// `2026-11-25T12:00:00Z`, as nanoseconds since the Unix epoch.
+pub(super) fn parse_instant(text: &str) -> Result<i64, String> {
+    let instant = chrono::DateTime::parse_from_rfc3339(text).map_err(|e| e.to_string());
+    let nanos = instant.map(|instant| instant.timestamp_nanos_opt())?;
+    nanos.ok_or_else(|| "that is too far away".to_owned())
+}
+
 /// `90s`, `10m`, `1h30m`.
 pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|e| format!("{e}; write 90s, 10m or 1h30m"))

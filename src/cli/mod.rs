@@ -15,6 +15,7 @@ mod progress;
 mod record;
 mod replay;
 mod shape;
+mod shard;
 mod signals;
 mod trace;
 

@@ -1,11 +1,12 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 
-use super::args::{ConnectArgs, Format, parse_duration, parse_speed};
+use super::args::{ConnectArgs, Format, parse_duration, parse_instant, parse_speed};
 use super::shape::ShapeArgs;
+use super::shard::ShardArgs;
 use super::signals::stoppable;
 use super::{Outcome, output, progress};
 use crate::diff::{self, Facts, RunVerdict};
@@ -27,6 +28,7 @@ Examples:
   kubereel replay prod.reel --cluster lab --speed 10x --scale-pods 2 --skip-idle 30s --out run.reel
   kubereel replay prod.reel --cluster lab --mode lockstep --out run.reel
   kubereel replay prod.reel --cluster lab --mode flood --out run.reel
+  kubereel replay prod.reel --context big --shard 0/4 --run-id r1 --start-at 2026-11-25T12:00:00Z --out run-0.reel
   kubereel replay prod.reel --cluster lab --out run.reel --max-lateness 20ms --on-error refused=stop
 
 The summary ends with the run's verdict. A run is invalid, and the exit code 3, if it was late or held up, if events may
@@ -74,6 +76,14 @@ pub(super) struct ReplayArgs {
     /// throttled, server, refused, moot) such as `refused=stop`. Later ones overrule; the default is to continue.
     #[arg(long, value_name = "[KIND=]WHAT")]
     on_error: Vec<OnErrorRule>,
+    #[command(flatten)]
+    shard: ShardArgs,
+    /// Id of the run, on everything that it makes; default: a new one. Parts of a run need the same.
+    #[arg(long, value_name = "ID")]
+    run_id: Option<String>,
+    /// When the play starts, such as 2026-11-25T12:00:00Z; default: right after the warm-up. Parts of a run need the same.
+    #[arg(long, value_parser = parse_instant, value_name = "TIME")]
+    start_at: Option<i64>,
     /// How often the metrics of the control plane are recorded, besides at the start and at the end.
     #[arg(long, value_parser = parse_duration, default_value = "15s", value_name = "TIME")]
     metrics_interval: Duration,
@@ -114,6 +124,10 @@ pub(super) async fn run(args: ReplayArgs) -> anyhow::Result<Outcome> {
         })?;
         return Ok(Outcome::Done);
     };
+    let shard = args.shard.choose()?;
+    if shard.is_some() && (args.run_id.is_none() || args.start_at.is_none()) {
+        bail!("a part of a run needs --run-id and --start-at, the same for all parts");
+    }
     let chosen = args.target.choose()?;
     let target = connect(&chosen.connect).await?;
     tracing::info!("replaying {} against {target}", args.trace.display());
@@ -134,6 +148,9 @@ pub(super) async fn run(args: ReplayArgs) -> anyhow::Result<Outcome> {
         components,
         metrics_every: args.metrics_interval,
         status: status.clone(),
+        shard,
+        run_id: args.run_id,
+        start_at_wall_ns: args.start_at,
         command: std::env::args().collect(),
         source,
         scheduler_version: chosen.scheduler_version,

@@ -12,7 +12,7 @@ use crate::model::TraceTime;
 use crate::pace::{Stop, Timeline, dispatch};
 
 /// How long after the start signal the first action is due: the dispatcher is up by then.
-const LEAD: Duration = Duration::from_millis(200);
+pub(super) const LEAD: Duration = Duration::from_millis(200);
 
 /// In flood, requests that wait for an answer or for a submitter at most: those ready to go are built ahead of their turn.
 const AHEAD: usize = 1024;
@@ -43,12 +43,10 @@ impl OpenTime {
 pub(super) async fn play(
     engine: &Engine,
     time: &OpenTime,
-    origin: TraceTime,
-    speed: f64,
+    line: Timeline,
     actions: Vec<TimedAction>,
     stop: &Stop,
 ) -> bool {
-    let line = Timeline { start: engine.clock.now() + LEAD, origin, speed };
     let line = *time.0.get_or_init(|| line);
     let (engine, stop) = (engine.clone(), stop.clone());
     let dispatcher = tokio::task::spawn_blocking(move || {
@@ -66,11 +64,11 @@ pub(super) async fn play(
 pub(super) async fn flood(
     engine: &Engine,
     time: &OpenTime,
-    origin: TraceTime,
+    line: Timeline,
     actions: Vec<TimedAction>,
     stop: &Stop,
 ) -> bool {
-    time.0.get_or_init(|| Timeline { start: engine.clock.now(), origin, speed: 1.0 });
+    time.0.get_or_init(|| line);
     let (load, relief) = by_effect(actions);
     let (flooding, stopping) = (engine.clone(), stop.clone());
     let flooded = tokio::task::spawn_blocking(move || {

@@ -10,18 +10,19 @@ use super::engine::{Due, Engine};
 use super::lockstep::{Lockstep, StepWall};
 use super::observe::{self, Observer};
 use super::on_error::OnError;
-use super::open::{self, OpenTime};
+use super::open::{self, LEAD, OpenTime};
 use super::plan::{Action, Plan, Submission};
 use super::scheduler::{Baseline, SchedulerProbe};
+use super::shard;
 use super::status::{RunSnapshot, RunStatus};
 use super::tainting::Tainting;
 use super::target::refuse_used;
 use super::world::{DEFAULT_SCHEDULER, PodNow, World, WorldState};
 use crate::diff::{COMPLETE_FACT, LONGEST_WAIT_FACT, UNSETTLED_FACT};
-use crate::hollow::{Driver, Fleet, Leases, SeenPod, TraceNow};
+use crate::hollow::{Driver, Fleet, Leases, SeenPod, Shard, TraceNow};
 use crate::k8s::{ConnectOptions, K8sError, Patience, Submitter, Target};
 use crate::model::{ObjectEvent, PhaseMark, Record, RunPhase, TraceTime};
-use crate::pace::{Clock, ManualClock, Stop, SystemClock};
+use crate::pace::{Clock, ManualClock, Stop, SystemClock, Timeline};
 use crate::record::{RecordError, RecordOptions, Recorder, Redaction, Tap, default_kinds};
 use crate::trace::{ClusterInfo, Header, ReelThread, RunInfo, Sink, Summary, TraceError, WriteOptions};
 
@@ -33,6 +34,9 @@ pub const RETRY: Duration = Duration::from_mins(2);
 
 /// How often metrics are recorded where nobody says otherwise.
 pub const METRICS_EVERY: Duration = Duration::from_secs(15);
+
+/// Header label of a part of a run: which part of how many.
+pub const SHARD_LABEL: &str = "shard";
 
 /// How long a new node may keep its not-ready taint.
 const NODE_PATIENCE: Duration = Duration::from_secs(30);
@@ -99,6 +103,12 @@ pub struct RunOptions {
     pub metrics_every: Duration,
     /// Tells how it is going.
     pub status: RunStatus,
+    /// Which part of a run this process plays, where several share it.
+    pub shard: Option<Shard>,
+    /// Id of the run; absent: a new one. Parts of a run have the same.
+    pub run_id: Option<String>,
+    /// When the play starts, ns since the Unix epoch; absent: after the warm-up. Parts of a run have the same.
+    pub start_at_wall_ns: Option<i64>,
     /// The command line, for the header.
     pub command: Vec<String>,
     /// Where the trace comes from, for the header; mode and speed are filled in.
@@ -166,6 +176,29 @@ pub enum ReplayError {
         /// What the server said.
         source: K8sError,
     },
+    /// Lockstep in parts.
+    #[error(
+        "lockstep waits after each action, so it cannot be shared: use --mode open or flood with --shard"
+    )]
+    SharedLockstep,
+    /// The warm-up took too long.
+    #[error(
+        "the warm-up ended {late:.1?} too late for the instant that --start-at says; clean the target and choose a later one"
+    )]
+    StartPassed {
+        /// By how much.
+        late: Duration,
+    },
+    /// The first part has not made the context.
+    #[error(
+        "{object} is still not there after {patience:?}: shard 0 makes it; does it run, with the same trace and --run-id?"
+    )]
+    NoContext {
+        /// The object that is made last.
+        object: String,
+        /// How long was waited.
+        patience: Duration,
+    },
     /// The trace has nothing to play.
     #[error(
         "the trace has no pods to submit and no nodes to register; `kubereel trace info` says what is in it"
@@ -196,25 +229,39 @@ pub async fn run(
     if plan.nodes.is_empty() && plan.actions.is_empty() {
         return Err(ReplayError::NothingToPlay);
     }
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
+    let header = header(target, options, clock.wall_ns());
     if !options.allow_existing {
-        refuse_used(&target.client).await?;
+        refuse_used(&target.client, &header.id).await?;
     }
+    let shard = options.shard.unwrap_or_default();
+    let awaited = plan.awaited(shard);
+    let plan = plan.part(shard);
     let probe = match (&options.scheduler_url, options.mode) {
+        (_, Mode::Lockstep) if shard.count > 1 => return Err(ReplayError::SharedLockstep),
         (Some(url), _) => Some(SchedulerProbe::connect(connect, url).await?),
         (None, Mode::Lockstep) => return Err(ReplayError::NoScheduler),
         (None, Mode::Open { .. } | Mode::Flood) => None,
     };
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
-    let header = header(target, options, clock.wall_ns());
     let write = WriteOptions { overwrite: options.overwrite, ..WriteOptions::default() };
     let reel = ReelThread::start(&options.out, &header, write)?;
     let id = header.id;
-    let log = options.scheduler_log.clone();
+    // The first part looks for all.
+    let is_first = shard.index == 0;
+    let log = options.scheduler_log.clone().filter(|_| is_first);
     let log = log.and_then(|path| AttemptLog::follow(path, clock.clone(), reel.sink()));
     let components = observe::components(&target.client, connect, &options.components).await?;
+    let components = if is_first { components } else { Vec::new() };
     let observer = Observer::start(components, options.metrics_every, clock.clone(), reel.sink()).await;
     let stage = Stage::set(target, &plan, id.clone(), clock, reel.sink(), options, stop).await?;
-    let played = stage.play(plan, probe, options, stop).await;
+    let ready = match &awaited {
+        Some(object) => shard::wait_for(&target.client, object, stop).await,
+        None => Ok(()),
+    };
+    let played = match ready {
+        Ok(()) => stage.play(plan, probe, options, stop).await,
+        Err(error) => Err(error),
+    };
     observer.finish().await;
     stage.recorder.stop().await;
     if let Some(log) = log {
@@ -230,7 +277,7 @@ fn header(target: &Target, options: &RunOptions, wall_ns: i64) -> Header {
         Mode::Lockstep | Mode::Flood => 0.0,
     };
     Header {
-        id: uuid::Uuid::new_v4().to_string(),
+        id: options.run_id.clone().unwrap_or_else(|| uuid::Uuid::new_v4().to_string()),
         writer: concat!("kubereel ", env!("CARGO_PKG_VERSION")).to_owned(),
         command: options.command.clone(),
         started_wall_ns: wall_ns,
@@ -240,6 +287,7 @@ fn header(target: &Target, options: &RunOptions, wall_ns: i64) -> Header {
             context: target.context.clone(),
         },
         redaction: Redaction::default().described(),
+        labels: options.shard.map(|shard| (SHARD_LABEL.to_owned(), shard.to_string())).into_iter().collect(),
         run: Some(RunInfo { mode: options.mode.name().to_owned(), speed, ..options.source.clone() }),
         ..Header::default()
     }
@@ -267,7 +315,8 @@ impl Stage {
         let mode = options.mode;
         let behaviours = plan.behaviours.clone();
         let behaviour = move |pod: &SeenPod| behaviours.get(pod.id()).cloned().unwrap_or_default();
-        let fleet = Arc::new(Mutex::new(Fleet::new(behaviour)));
+        let shard = options.shard.unwrap_or_default();
+        let fleet = Arc::new(Mutex::new(Fleet::new(behaviour).with_shard(shard.index, shard.count)));
         let (virtual_time, open_time) = (Arc::new(ManualClock::default()), OpenTime::default());
         virtual_time.advance_to(plan.origin);
         let now = trace_now(mode, plan.origin, &clock, &virtual_time, &open_time);
@@ -294,7 +343,8 @@ impl Stage {
         engine.tell(&options.status, plan);
         engine.mark(RunPhase::WarmUp, BTreeMap::new());
         let driver = (mode != Mode::Lockstep).then(|| engine.driver(&open_time));
-        let record = RecordOptions { tap: Some(engine.tap()), ..RecordOptions::default() };
+        let tap_only = shard.index > 0;
+        let record = RecordOptions { tap: Some(engine.tap()), tap_only, ..RecordOptions::default() };
         let recorder = Recorder::start(target.session(), default_kinds(), record, sink, clock).await?;
         Ok(Stage { engine, recorder, virtual_time, open_time, driver })
     }
@@ -332,6 +382,7 @@ impl Stage {
             _ => None,
         };
         self.warm_up(&plan, lockstep.as_ref()).await?;
+        let start = self.start(options.start_at_wall_ns, stop).await?;
         let count = plan.actions.len() as u64;
         tracing::info!(
             "play: {count} inputs over {:.0} s of trace",
@@ -345,12 +396,13 @@ impl Stage {
                 (steps.complete, steps.restless, steps.taken)
             }
             (None, Mode::Open { speed }) => {
-                let all =
-                    open::play(&self.engine, &self.open_time, plan.origin, speed, plan.actions, stop).await;
+                let line = Timeline { start, origin: plan.origin, speed };
+                let all = open::play(&self.engine, &self.open_time, line, plan.actions, stop).await;
                 (all, 0, count)
             }
             (None, Mode::Flood) => {
-                let all = open::flood(&self.engine, &self.open_time, plan.origin, plan.actions, stop).await;
+                let line = Timeline { start, origin: plan.origin, speed: 1.0 };
+                let all = open::flood(&self.engine, &self.open_time, line, plan.actions, stop).await;
                 (all, 0, count)
             }
             (None, Mode::Lockstep) => return Err(ReplayError::NoScheduler),
@@ -365,6 +417,21 @@ impl Stage {
         let left = plan.left.0.values().sum();
         self.engine.mark(RunPhase::End, facts(&[("left-out", left), (COMPLETE_FACT, u64::from(complete))]));
         Ok(())
+    }
+
+    /// When the play starts, on the run's clock: a moment from now, or at an instant of the wall clock, for which it waits.
+    async fn start(&self, at_wall_ns: Option<i64>, stop: &Stop) -> Result<TraceTime, ReplayError> {
+        let clock = &self.engine.clock;
+        let Some(at) = at_wall_ns else { return Ok(clock.now() + LEAD) };
+        let signal = at.saturating_sub(LEAD.as_nanos() as i64).saturating_sub(clock.wall_ns());
+        let wait = Duration::from_nanos(signal.unsigned_abs());
+        if signal < 0 {
+            return Err(ReplayError::StartPassed { late: wait });
+        }
+        let start = clock.now() + wait + LEAD;
+        tracing::info!("the play starts in {:.1} s", wait.as_secs_f64());
+        self.engine.world.until(wait, |_| stop.is_stopped()).await;
+        Ok(start)
     }
 
     /// Makes what was there when the trace starts: context, nodes one at a time, then the pods on them.

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test file uses its own part")]
 
 pub mod api;
+pub mod deploy;
 pub mod recorder;
 pub mod server;
 
