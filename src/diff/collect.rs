@@ -112,7 +112,8 @@ impl Collector {
     }
 
     fn action(&mut self, action: &ActionReport) {
-        if self.phase_at(action.sent) == RunPhase::Play {
+        // An action that was due in the play and left after it was late.
+        if self.phase_at(action.due) == RunPhase::Play {
             self.lateness.add(action);
         }
     }

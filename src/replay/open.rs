@@ -23,6 +23,9 @@ const NAP: Duration = Duration::from_micros(200);
 /// In flood, how long a deletion waits for the scheduler to have decided on its pod.
 const DECIDES_WITHIN: Duration = Duration::from_mins(1);
 
+/// Pause between two looks whether all actions have been answered.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+
 /// The time line of an open run, unset until the play starts.
 #[derive(Debug, Clone, Default)]
 pub(super) struct OpenTime(Arc<OnceLock<Timeline>>);
@@ -39,7 +42,7 @@ impl OpenTime {
     }
 }
 
-/// Plays all actions; returns whether all went out.
+/// Plays all actions; returns whether all went out and were answered.
 pub(super) async fn play(
     engine: &Engine,
     time: &OpenTime,
@@ -48,19 +51,19 @@ pub(super) async fn play(
     stop: &Stop,
 ) -> bool {
     let line = *time.0.get_or_init(|| line);
-    let (engine, stop) = (engine.clone(), stop.clone());
+    let (pacing, stopping) = (engine.clone(), stop.clone());
     let dispatcher = tokio::task::spawn_blocking(move || {
         let items = actions.into_iter().map(|timed| (line.due(timed.at), timed));
-        dispatch(&*engine.clock.clone(), &stop, items, |run, timed| {
-            hand_over(&engine, Due { trace: timed.at, run }, &timed.action);
+        dispatch(&*pacing.clock.clone(), &stopping, items, |run, timed| {
+            hand_over(&pacing, Due { trace: timed.at, run }, &timed.action);
         })
     });
-    dispatcher.await.unwrap_or(false)
+    dispatcher.await.unwrap_or(false) && answered(engine, stop).await
 }
 
 /// Plays all actions as fast as the target takes them, in their order, but for those that would undo what came before: a
 /// pod is deleted once the scheduler has decided on it, and a node leaves after that. Hollow nodes run their pods in real
-/// time. Returns whether all actions went out.
+/// time. Returns whether all actions went out and were answered.
 pub(super) async fn flood(
     engine: &Engine,
     time: &OpenTime,
@@ -94,6 +97,18 @@ pub(super) async fn flood(
             return false;
         }
         hand_over(engine, now(engine, &timed), &timed.action);
+    }
+    answered(engine, stop).await
+}
+
+/// Waits until every action has been answered, however long the target takes: each is given up at some time. Says whether
+/// that came.
+async fn answered(engine: &Engine, stop: &Stop) -> bool {
+    while engine.tally.unanswered() > 0 {
+        if stop.is_stopped() {
+            return false;
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
     }
     true
 }
@@ -129,6 +144,7 @@ fn hand_over(engine: &Engine, due: Due, action: &Action) {
     }
     for (n, request) in requests.into_iter().enumerate() {
         let (reporter, about, id) = (engine.clone(), key.clone(), action.submits().map(str::to_owned));
+        engine.tally.begin();
         engine.submitter.submit(&key, request, move |answer: Answer| {
             // Lateness is that of the first request; later ones of the same action wait for it.
             if n == 0 || answer.result.is_err() {
@@ -137,6 +153,7 @@ fn hand_over(engine: &Engine, due: Due, action: &Action) {
             if let (Some(id), Err(_)) = (id, &answer.result) {
                 reporter.world.state().refused(&id);
             }
+            reporter.tally.end();
         });
     }
 }

@@ -408,14 +408,14 @@ impl Stage {
             (None, Mode::Lockstep) => return Err(ReplayError::NoScheduler),
         };
         let facts = |pairs: &[(&str, u64)]| pairs.iter().map(|(k, v)| ((*k).to_owned(), *v)).collect();
-        let waited = self.engine.submitter.take_longest_wait().as_nanos() as u64;
-        let played = [("steps", steps), (UNSETTLED_FACT, restless), (LONGEST_WAIT_FACT, waited)];
-        self.engine.mark(RunPhase::Drain, facts(&played));
+        self.engine.mark(RunPhase::Drain, facts(&[("steps", steps), (UNSETTLED_FACT, restless)]));
         if complete && self.driver.is_some() {
             self.drain(plan.end, options, stop).await;
         }
         let left = plan.left.0.values().sum();
-        self.engine.mark(RunPhase::End, facts(&[("left-out", left), (COMPLETE_FACT, u64::from(complete))]));
+        let waited = self.engine.submitter.take_longest_wait().as_nanos() as u64;
+        let end = [("left-out", left), (COMPLETE_FACT, complete.into()), (LONGEST_WAIT_FACT, waited)];
+        self.engine.mark(RunPhase::End, facts(&end));
         Ok(())
     }
 

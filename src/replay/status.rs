@@ -56,6 +56,7 @@ impl RunStatus {
 pub(super) struct Tally {
     phase: Mutex<RunPhase>,
     handed_over: AtomicU64,
+    unanswered: AtomicU64,
     late: AtomicU64,
 }
 
@@ -64,6 +65,7 @@ impl Default for Tally {
         Tally {
             phase: Mutex::new(RunPhase::WarmUp),
             handed_over: AtomicU64::default(),
+            unanswered: AtomicU64::default(),
             late: AtomicU64::default(),
         }
     }
@@ -88,6 +90,20 @@ impl Tally {
 
     pub(super) fn handed_over(&self) -> u64 {
         self.handed_over.load(Ordering::Relaxed)
+    }
+
+    /// A request of the plan is on its way.
+    pub(super) fn begin(&self) {
+        self.unanswered.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// A request of the plan has been answered, and what follows is done.
+    pub(super) fn end(&self) {
+        self.unanswered.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    pub(super) fn unanswered(&self) -> u64 {
+        self.unanswered.load(Ordering::SeqCst)
     }
 
     pub(super) fn answered(&self, due: TraceTime, sent: TraceTime) {
