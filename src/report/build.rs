@@ -5,8 +5,8 @@ use super::value::{
     UnstableEntry, VerdictEntry, ViolationEntry,
 };
 use crate::diff::{
-    Agreement, Broken, Cause, Change, Decision, Diff, Facts, Groups, Latency, MetricVerdict, Milestone, Pod,
-    Rung,
+    Agreement, Broken, Cause, Change, Decision, Diff, Facts, Fault, Groups, Latency, MetricVerdict,
+    Milestone, Pod, RunVerdict, Rung,
 };
 use crate::stats::{Energy, Estimate, Summary};
 
@@ -210,6 +210,10 @@ fn side(summary: Option<Summary>, never_bound: u64) -> LatencySide {
     }
 }
 
+fn fault(fault: &Fault) -> ProblemEntry {
+    ProblemEntry { code: fault.code(), text: fault.to_string() }
+}
+
 fn run(facts: &Facts) -> RunEntry {
     let header = facts.run.clone();
     RunEntry {
@@ -232,5 +236,7 @@ fn run(facts: &Facts) -> RunEntry {
             max_seconds: late.max.as_secs_f64(),
         }),
         failed_actions: facts.lateness.failed.clone(),
+        retries: facts.lateness.retries,
+        faults: RunVerdict::of(facts).faults.iter().map(fault).collect(),
     }
 }
