@@ -29,6 +29,7 @@ impl Run {
             speed: None,
             sealed: true,
             tool_version: Some("0.1.0".to_owned()),
+            client_qps: None,
         };
         Run { run, records: Vec::new() }
     }
@@ -81,6 +82,15 @@ impl Run {
             status,
             error: String::new(),
         }));
+        self
+    }
+
+    /// What the scheduler said of an attempt.
+    pub(crate) fn attempt(&mut self, at: u64, pod: &str, mut object: Value) -> &mut Run {
+        object["apiVersion"] = "kubereel.dev/v1".into();
+        object["kind"] = "SchedulingAttempt".into();
+        object["metadata"] = json!({"name": pod, "namespace": "prod", "uid": format!("attempt-{at}")});
+        self.event(at, Verb::Added, false, object);
         self
     }
 
