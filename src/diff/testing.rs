@@ -31,6 +31,7 @@ impl Run {
             tool_version: Some("0.1.0".to_owned()),
             started_wall_ns: 0,
             max_lateness: None,
+            client_qps: None,
         };
         Run { run, records: Vec::new() }
     }
@@ -97,6 +98,15 @@ impl Run {
             status,
             error: String::new(),
         }));
+        self
+    }
+
+    /// What the scheduler said of an attempt.
+    pub(crate) fn attempt(&mut self, at: u64, pod: &str, mut object: Value) -> &mut Run {
+        object["apiVersion"] = "kubereel.dev/v1".into();
+        object["kind"] = "SchedulingAttempt".into();
+        object["metadata"] = json!({"name": pod, "namespace": "prod", "uid": format!("attempt-{at}")});
+        self.event(at, Verb::Added, false, object);
         self
     }
 

@@ -61,7 +61,7 @@ fn a_delayed_pod_changes_latency_and_no_decision() {
     assert_eq!(schedule.metric, Metric::CreateToSchedule);
     assert_eq!(schedule.a.unwrap().max, Duration::from_millis(5));
     assert_eq!(schedule.b.unwrap().max, Duration::from_millis(65));
-    assert_eq!(diff.latency[1].b.unwrap().max, Duration::from_millis(85));
+    assert_eq!(diff.latency[2].b.unwrap().max, Duration::from_millis(85));
 }
 
 #[test]
