@@ -99,6 +99,7 @@ pub(super) async fn run(args: ReplayArgs) -> anyhow::Result<Outcome> {
         overwrite: args.overwrite,
         scheduler_url: args.scheduler_url.or(chosen.scheduler_url),
         scheduler_log: chosen.scheduler_log,
+        score_point: 1,
         allow_existing: args.allow_existing,
         drain: args.drain,
         command: std::env::args().collect(),

@@ -72,6 +72,8 @@ pub struct RunOptions {
     pub scheduler_url: Option<String>,
     /// The scheduler's log, in JSON format, where kubereel started it: its attempts go into the reel.
     pub scheduler_log: Option<PathBuf>,
+    /// What one point of a score plugin counts in that log: 1 unless all weights were multiplied.
+    pub score_point: i64,
     /// Play even where the target has nodes and pods of others.
     pub allow_existing: bool,
     /// How long to wait after the last action for what it caused.
@@ -191,7 +193,8 @@ pub async fn run(
     let reel = ReelThread::start(&options.out, &header, write)?;
     let id = header.id;
     let log = options.scheduler_log.clone();
-    let log = log.and_then(|path| AttemptLog::follow(path, clock.clone(), reel.sink()));
+    let log =
+        log.and_then(|path| AttemptLog::follow(path, options.score_point, clock.clone(), reel.sink()));
     let stage = Stage::set(target, &plan, id.clone(), clock, reel.sink(), options.mode).await?;
     let played = stage.play(plan, probe, options, stop).await;
     stage.recorder.stop().await;
