@@ -10,7 +10,7 @@ use super::signals::stoppable;
 use super::{Outcome, output};
 use crate::diff::{self, Facts};
 use crate::k8s::connect;
-use crate::replay::{self, Left, Mode, Outlook, Plan, RunOptions, RunSummary};
+use crate::replay::{self, Left, Mode, Outlook, Plan, RunOptions, RunSummary, Severity};
 use crate::trace::{Reader, RunInfo, Window, digest_of};
 
 /// Plays a reel against a cluster: nodes and pods as inputs, decisions left to its scheduler.
@@ -23,6 +23,7 @@ use crate::trace::{Reader, RunInfo, Window, digest_of};
 Examples:
   kubereel cluster up --name lab --detach
   kubereel replay prod.reel --dry-run
+  kubereel replay prod.reel --dry-run --cluster lab
   kubereel replay prod.reel --cluster lab --speed 10x --out run.reel
   kubereel replay prod.reel --cluster lab --speed 10x --scale-pods 2 --skip-idle 30s --out run.reel
   kubereel replay prod.reel --cluster lab --mode lockstep --out run.reel")]
@@ -32,7 +33,8 @@ pub(super) struct ReplayArgs {
     /// Where the run's reel goes.
     #[arg(short, long, value_name = "FILE", required_unless_present = "dry_run")]
     out: Option<PathBuf>,
-    /// Only say what the plan is: inputs, peak rate, resources asked and there, pods that no node could hold.
+    /// Only say what the plan is: inputs, peak rate, resources asked and there, pods that no node could hold. With
+    /// --cluster, --context or --kubeconfig also what stands in its way there.
     #[arg(long)]
     dry_run: bool,
     /// Replace that file if it exists.
@@ -83,12 +85,8 @@ impl ModeArg {
 
 pub(super) async fn run(args: ReplayArgs) -> anyhow::Result<Outcome> {
     let (plan, source) = read_plan(&args.trace, &args.shape)?;
-    let Some(out) = args.out.filter(|_| !args.dry_run) else {
-        output::print(&match args.format {
-            Format::Table => outlook(&plan.outlook()),
-            Format::Json => serde_json::to_string_pretty(&plan.outlook())?,
-        })?;
-        return Ok(Outcome::Done);
+    let Some(out) = args.out.clone().filter(|_| !args.dry_run) else {
+        return dry_run(&args, &plan, source.plan_sha256).await;
     };
     let chosen = args.target.choose()?;
     let target = connect(&chosen.connect).await?;
@@ -118,6 +116,33 @@ pub(super) async fn run(args: ReplayArgs) -> anyhow::Result<Outcome> {
     output::print(&text)?;
     let sound = summary.complete && summary.restless == 0 && summary.reel.gaps == 0;
     Ok(if sound { Outcome::Done } else { Outcome::Loss })
+}
+
+/// Says what the plan is, and what stands in its way where a target is named.
+async fn dry_run(args: &ReplayArgs, plan: &Plan, plan_sha256: String) -> anyhow::Result<Outcome> {
+    let findings = if args.target.is_given() {
+        let target = connect(&args.target.choose()?.connect).await?;
+        let mode = args.mode.with_speed(args.speed);
+        Some(replay::preflight(&target, plan, mode, args.allow_existing).await?)
+    } else {
+        None
+    };
+    let seen = plan.outlook(plan_sha256);
+    output::print(&match args.format {
+        Format::Table => {
+            let lines = findings.iter().flatten().map(|finding| format!("preflight  {finding}"));
+            std::iter::once(outlook(&seen)).chain(lines).collect::<Vec<_>>().join("\n")
+        }
+        Format::Json => {
+            let mut value = serde_json::to_value(&seen)?;
+            if let Some(findings) = &findings {
+                value["preflight"] = serde_json::to_value(findings)?;
+            }
+            serde_json::to_string_pretty(&value)?
+        }
+    })?;
+    let fits = findings.iter().flatten().all(|finding| finding.severity == Severity::Warning);
+    Ok(if fits { Outcome::Done } else { Outcome::Failed })
 }
 
 /// The plan of a reel, and what a run's header says about its source.
@@ -165,6 +190,15 @@ fn outlook(plan: &Outlook) -> String {
             format!("resource   {name}: at most {} asked at once, {there}", demand.peak_asked)
         },
     ));
+    if plan.refills > 0 {
+        let (places, recorded) = (plan.refills, plan.replacements);
+        lines.push(format!("loop       closed: {places} places are refilled as needed, {recorded} recorded replacements are left out"));
+    } else if plan.replacements > 0 {
+        lines.push(format!(
+            "loop       open: {} pods that took the place of a preempted one come as recorded",
+            plan.replacements
+        ));
+    }
     lines.extend(plan.impossible.iter().map(|pod| format!("never      {}: {}", pod.pod, pod.reason)));
     let more = plan.impossible_pods - plan.impossible.len();
     lines.extend((more > 0).then(|| format!("never      and {more} more that no node could hold")));

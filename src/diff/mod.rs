@@ -63,3 +63,4 @@ pub use series::{Series, series};
 pub use shape::{HostPort, Shape};
 pub use story::story;
 pub use verdict::{Policy, Problem, Reason, Verdict};
+pub use workload::workload;

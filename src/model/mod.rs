@@ -1,6 +1,8 @@
 //! What an event is: keys, object events, views of pods and nodes, trace time. Pure values, no I/O, no clock.
 
+mod amounts;
 mod event;
+mod fit;
 mod json;
 mod kind;
 mod node;
@@ -11,7 +13,9 @@ mod requests;
 mod selector;
 mod time;
 
+pub use amounts::{Amounts, allocatable, amounts};
 pub use event::{ObjectEvent, ObjectKey, Verb};
+pub use fit::{Machine, Wants};
 pub(crate) use json::spliced;
 pub use json::{Fate, Json, Map, Reading, Rule, Rules, Text, Texts};
 pub use kind::{CONTEXT_KINDS, EVENT, Kind, NODE, POD};

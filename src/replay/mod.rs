@@ -7,6 +7,8 @@ mod lockstep;
 mod open;
 mod outlook;
 mod plan;
+mod preflight;
+mod refill;
 mod run;
 mod scheduler;
 mod shape;
@@ -15,7 +17,8 @@ mod target;
 mod world;
 
 pub use outlook::{Demand, Impossible, NAMED, Outlook};
-pub use plan::{Action, Left, NodeChange, Plan, TimedAction};
+pub use plan::{Action, Left, NodeChange, Plan, Replacement, TimedAction};
+pub use preflight::{Finding, Severity, preflight};
 pub use run::{Mode, ReplayError, RunOptions, RunSummary, run};
 pub use scheduler::SchedulerProbe;
 pub use shape::{PodFilter, RunTime, Shape};

@@ -49,7 +49,8 @@ pub(super) async fn play(
     dispatcher.await.unwrap_or(false)
 }
 
-fn hand_over(engine: &Engine, due: Due, action: &Action) {
+/// Sends what an action asks for.
+pub(super) fn hand_over(engine: &Engine, due: Due, action: &Action) {
     let (kind, key) = (action.kind(), action.key());
     engine.prepare(action);
     let requests = engine.requests(action);

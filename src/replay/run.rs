@@ -10,13 +10,16 @@ use super::engine::{Due, Engine};
 use super::lockstep::{Lockstep, StepWall};
 use super::open::{self, OpenTime};
 use super::plan::{Action, Plan, Submission};
+use super::preflight::{Finding, Severity, preflight};
+use super::refill::{self, Refills, place_of};
 use super::scheduler::{Baseline, SchedulerProbe};
 use super::tainting::Tainting;
-use super::target::refuse_used;
 use super::world::{DEFAULT_SCHEDULER, PodNow, World, WorldState};
+use tokio::task::JoinHandle;
+
 use crate::hollow::{Driver, Fleet, Leases, SeenPod, TraceNow};
 use crate::k8s::{ConnectOptions, K8sError, Submitter, Target};
-use crate::model::{ObjectEvent, PhaseMark, Record, RunPhase, TraceTime};
+use crate::model::{Note, ObjectEvent, PhaseMark, Record, RunPhase, TraceTime};
 use crate::pace::{Clock, ManualClock, Stop, SystemClock};
 use crate::record::{RecordError, RecordOptions, Recorder, Redaction, Tap, default_kinds};
 use crate::trace::{ClusterInfo, Header, ReelThread, RunInfo, Sink, Summary, TraceError, WriteOptions};
@@ -102,29 +105,11 @@ pub struct RunSummary {
 /// Why a run could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayError {
-    /// An earlier run's nodes and pods are still there.
-    #[error(
-        "the target has {count} {kind} of an earlier replay, such as {example}; `kubereel clean` removes them, and nothing else"
-    )]
-    Leftover {
-        /// How many.
-        count: usize,
-        /// `nodes` or `pods`.
-        kind: String,
-        /// One of them.
-        example: String,
-    },
-    /// The target is in use.
-    #[error(
-        "the target has {count} {kind} that no replay made, such as {example}; a replay wants an empty cluster (`kubereel cluster up` makes one), or --allow-existing with --context to name it on purpose"
-    )]
-    Foreign {
-        /// How many.
-        count: usize,
-        /// `nodes` or `pods`.
-        kind: String,
-        /// One of them.
-        example: String,
+    /// Something at the target stands in the way of the plan.
+    #[error("the target cannot take this replay: {}", errors(.findings))]
+    Unfit {
+        /// All that was found, errors first.
+        findings: Vec<Finding>,
     },
     /// Lockstep without a scheduler to ask.
     #[error(
@@ -165,6 +150,11 @@ pub enum ReplayError {
     Trace(#[from] TraceError),
 }
 
+fn errors(findings: &[Finding]) -> String {
+    let errors = findings.iter().filter(|finding| finding.severity == Severity::Error);
+    errors.map(|finding| finding.text.as_str()).collect::<Vec<_>>().join("; ")
+}
+
 /// Plays a plan against a target and records the run.
 ///
 /// # Errors
@@ -179,8 +169,9 @@ pub async fn run(
     if plan.nodes.is_empty() && plan.actions.is_empty() {
         return Err(ReplayError::NothingToPlay);
     }
-    if !options.allow_existing {
-        refuse_used(&target.client).await?;
+    let findings = preflight(target, &plan, options.mode, options.allow_existing).await?;
+    if findings.iter().any(|finding| finding.severity == Severity::Error) {
+        return Err(ReplayError::Unfit { findings });
     }
     let probe = match (&options.scheduler_url, options.mode) {
         (Some(url), _) => Some(SchedulerProbe::connect(connect, url).await?),
@@ -191,10 +182,13 @@ pub async fn run(
     let header = header(target, options, clock.wall_ns());
     let write = WriteOptions { overwrite: options.overwrite, ..WriteOptions::default() };
     let reel = ReelThread::start(&options.out, &header, write)?;
+    for finding in &findings {
+        tracing::warn!("{}", finding.text);
+        reel.sink().push(Record::Note(Note { at: clock.now(), text: format!("preflight: {finding}") }));
+    }
     let id = header.id;
     let log = options.scheduler_log.clone();
-    let log =
-        log.and_then(|path| AttemptLog::follow(path, options.score_point, clock.clone(), reel.sink()));
+    let log = log.and_then(|path| AttemptLog::follow(path, options.score_point, clock.clone(), reel.sink()));
     let stage = Stage::set(target, &plan, id.clone(), clock, reel.sink(), options.mode).await?;
     let played = stage.play(plan, probe, options, stop).await;
     stage.recorder.stop().await;
@@ -245,7 +239,10 @@ impl Stage {
         mode: Mode,
     ) -> Result<Stage, ReplayError> {
         let behaviours = plan.behaviours.clone();
-        let behaviour = move |pod: &SeenPod| behaviours.get(pod.id()).cloned().unwrap_or_default();
+        let behaviour = move |pod: &SeenPod| {
+            let known = behaviours.get(pod.id()).or_else(|| behaviours.get(place_of(pod.id())));
+            known.cloned().unwrap_or_default()
+        };
         let fleet = Arc::new(Mutex::new(Fleet::new(behaviour)));
         let (virtual_time, open_time) = (Arc::new(ManualClock::default()), OpenTime::default());
         virtual_time.advance_to(plan.origin);
@@ -264,6 +261,7 @@ impl Stage {
             now,
             seq: Arc::new(AtomicU64::new(0)),
             written: Arc::new(AtomicU64::new(0)),
+            refills: Arc::new(Mutex::new(Refills::of(plan))),
         };
         engine.mark(RunPhase::WarmUp, BTreeMap::new());
         let driver = matches!(mode, Mode::Open { .. }).then(|| engine.driver(&open_time));
@@ -310,6 +308,8 @@ impl Stage {
             "play: {count} inputs over {:.0} s of trace",
             plan.end.since(plan.origin).as_secs_f64()
         );
+        let refilling = (self.driver.is_some() && self.engine.refills().is_closed_loop())
+            .then(|| tokio::spawn(refill::drive(self.engine.clone(), self.open_time.clone())));
         self.engine.mark(RunPhase::Play, BTreeMap::from([("inputs".to_owned(), count)]));
         let (complete, restless, steps) = match (&lockstep, options.mode) {
             (Some(lockstep), _) => {
@@ -329,8 +329,14 @@ impl Stage {
         if complete && self.driver.is_some() {
             self.drain(plan.end, options.drain, stop).await;
         }
-        let left = plan.left.0.values().sum();
-        self.engine.mark(RunPhase::End, facts(&[("left-out", left), ("complete", u64::from(complete))]));
+        refilling.inspect(JoinHandle::abort);
+        let counts = [
+            ("left-out", plan.left.0.values().sum()),
+            ("complete", u64::from(complete)),
+            ("replacements", plan.replacements.len() as u64),
+            ("refills", self.engine.refills().made()),
+        ];
+        self.engine.mark(RunPhase::End, facts(&counts));
         Ok((complete, restless))
     }
 
@@ -404,7 +410,7 @@ impl Stage {
         let rest = self.open_time.due(end).since(self.engine.clock.now());
         let settled = |w: &WorldState| {
             // In this order: what is no longer owed has been submitted by then.
-            let owed = self.engine.fleet().owes();
+            let owed = self.engine.refills().owes() || self.engine.fleet().owes();
             let on_its_way = |p: &PodNow| p.deleting || !(p.has_started() || (p.node.is_none() && p.marked));
             stop.is_stopped() || !(owed || !self.engine.is_caught_up(w) || w.pods.values().any(on_its_way))
         };

@@ -67,6 +67,8 @@ pub(super) struct WorldState {
     seen_ids: HashSet<String>,
     pub(super) nodes: HashMap<Text, Json>,
     pub(super) counts: Counts,
+    /// Ids of pods that the scheduler preempted, until somebody takes them.
+    pub(super) preempted: Vec<String>,
     pods_rv: u64,
     nodes_rv: u64,
 }
@@ -102,6 +104,7 @@ impl WorldState {
         let before = self.pods.get(&event.uid);
         if preempted && !before.is_some_and(|p| p.deleting) {
             self.counts.victims += 1;
+            self.preempted.push(now.id.clone());
         }
         let waits = |node: &Option<String>| node.is_none() && now.scheduler == DEFAULT_SCHEDULER;
         if event.verb == Verb::Modified && waits(&now.node) && before.is_some_and(|p| waits(&p.node)) {
