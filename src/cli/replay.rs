@@ -191,13 +191,13 @@ fn outlook(plan: &Outlook) -> String {
         },
     ));
     if plan.refills > 0 {
-        let (places, recorded) = (plan.refills, plan.replacements);
-        lines.push(format!("loop       closed: {places} places are refilled as needed, {recorded} recorded replacements are left out"));
-    } else if plan.replacements > 0 {
         lines.push(format!(
-            "loop       open: {} pods that took the place of a preempted one come as recorded",
-            plan.replacements
+            "loop       closed: places refilled as needed: {}; recorded replacements left out: {}",
+            plan.refills, plan.replacements
         ));
+    } else if plan.replacements > 0 {
+        lines
+            .push(format!("loop       open: recorded replacements of preempted pods: {}", plan.replacements));
     }
     lines.extend(plan.impossible.iter().map(|pod| format!("never      {}: {}", pod.pod, pod.reason)));
     let more = plan.impossible_pods - plan.impossible.len();
