@@ -47,6 +47,7 @@ impl Report {
     pub fn of_groups(a: &[Facts], b: &[Facts], groups: &Groups<'_>) -> Report {
         let problem =
             |found: &crate::diff::Problem| ProblemEntry { code: found.code(), text: found.to_string() };
+        let racy = a.iter().chain(b).all(|facts| facts.run.is_lockstep());
         let (outcome_changed, moved): (Vec<_>, Vec<_>) =
             groups.divergences.iter().map(change).partition(|change| change.agrees.is_none());
         Report {
@@ -76,6 +77,7 @@ impl Report {
                     pod: pod(unstable.pod),
                     baseline: unstable.a.iter().map(decision).collect(),
                     candidate: unstable.b.iter().map(decision).collect(),
+                    racy,
                 })
                 .collect(),
             only_baseline: Vec::new(),
