@@ -21,6 +21,8 @@ const REQUESTS: usize = 2000;
 async fn main() -> anyhow::Result<()> {
     let extender = Extender::start().await?;
     let url = format!("{}/prioritize", extender.url());
+    // reqwest wants one even where it is not used.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let client = reqwest::Client::builder().no_proxy().build()?;
     let clock = SystemClock::start();
     println!("{REQUESTS} requests each, one after the other, an 8 kB pod in each");
