@@ -5,6 +5,7 @@ mod client;
 mod discover;
 mod error;
 mod lines;
+mod multiplex;
 mod open;
 mod proxy;
 mod recent;

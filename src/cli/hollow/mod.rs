@@ -167,7 +167,7 @@ pub(super) async fn run(args: HollowArgs) -> anyhow::Result<Outcome> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
     tracing::info!("hollow nodes on {target}");
     ending_with(NODES, async |stop| {
-        let host = Arc::new(Host::start(&target, &clock, options));
+        let host = Arc::new(Host::start(&target, &clock, options).await?);
         let _metrics = match args.metrics_addr {
             Some(address) => {
                 let server = MetricsServer::start(address, host.clone()).await;
