@@ -1,7 +1,7 @@
 //! Uploads to Azure, as its emulator on loopback speaks the protocol.
 //!
-//! Google Cloud Storage is not tried: `object_store` uploads through the XML API, of which `fake-gcs-server` (v1.52.2) answers
-//! a PUT with "invalid uploadType".
+//! Google Cloud Storage has no test: `object_store` uploads through the XML API, of which `fake-gcs-server` (v1.52.2) answers
+//! a PUT with "invalid uploadType". `docs/recording.md` says how it was tried by hand.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::print_stdout, reason = "a test that is skipped says so")]
 

@@ -9,7 +9,7 @@ use crate::cluster::{self, Cluster, ClusterError, ClusterSpec, Component, Dirs, 
 use crate::diff::{self, Facts};
 use crate::k8s::{ConnectOptions, K8sError, connect};
 use crate::pace::Stop;
-use crate::replay::{self, Mode, Plan, ReplayError, RunOptions};
+use crate::replay::{self, METRICS_EVERY, Mode, OnError, Plan, RETRY, ReplayError, RunOptions, RunStatus};
 use crate::trace::{RunInfo, TraceError};
 
 /// Controllers of an open run: taints that follow from conditions, evictions that follow from taints, the removal of
@@ -186,6 +186,14 @@ async fn play(
         scheduler_log: Some(cluster.log(Component::Scheduler)),
         allow_existing: false,
         drain: spec.drain,
+        retry: RETRY,
+        on_error: OnError::default(),
+        components: cluster.metrics_urls(),
+        metrics_every: METRICS_EVERY,
+        status: RunStatus::default(),
+        shard: None,
+        run_id: None,
+        start_at_wall_ns: None,
         command: spec.command.clone(),
         source: RunInfo { scheduler_config: config, ..spec.source.clone() },
         scheduler_version: cluster_spec.scheduler.version.to_string(),
@@ -212,13 +220,13 @@ impl CompareSpec {
         let mut spec = ClusterSpec::new(unique, self.control_plane.clone(), self.dirs.clone());
         let config = match self.mode {
             Mode::Lockstep => Some(deterministic(contender.config.as_ref())),
-            Mode::Open { .. } => contender.config.clone(),
+            Mode::Open { .. } | Mode::Flood => contender.config.clone(),
         };
         let verbosity = if self.scores { LOG_SCORES } else { LOG_ATTEMPTS };
         let stock = SchedulerSpec::new(contender.version.clone());
         spec.scheduler = SchedulerSpec { config, verbosity, json_log: true, ..stock };
         let controllers = match self.mode {
-            Mode::Open { .. } => OPEN_CONTROLLERS,
+            Mode::Open { .. } | Mode::Flood => OPEN_CONTROLLERS,
             Mode::Lockstep => {
                 let arg = vec![LOCKSTEP_ADMISSION.to_owned()];
                 spec.settings.extra_args.insert(Component::ApiServer, arg);

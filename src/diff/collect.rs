@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 
 use super::budget::Budget;
+use super::components::{METRICS_KIND, Starts};
 use super::lateness::LatenessAccount;
 use super::node::classify;
 use super::pod::{Milestones, PodFacts};
@@ -16,6 +17,12 @@ use crate::model::{
 
 /// The number in a [`PhaseMark`]'s facts that counts steps of a lockstep run whose decision did not show in time.
 pub const UNSETTLED_FACT: &str = "unsettled";
+
+/// The number in a [`PhaseMark`]'s facts that is 1 if every action of the plan went out, else 0.
+pub const COMPLETE_FACT: &str = "complete";
+
+/// The number in a [`PhaseMark`]'s facts that says how long a request waited for a free submitter at most, ns.
+pub const LONGEST_WAIT_FACT: &str = "longest-wait-ns";
 
 /// Builds [`Facts`] record by record.
 #[derive(Debug, Default)]
@@ -34,6 +41,8 @@ pub(super) struct Collector {
     phases: Vec<(TraceTime, RunPhase)>,
     lateness: LatenessAccount,
     unsettled: u64,
+    is_cut_short: bool,
+    starts: Starts,
     gaps: BTreeMap<String, u64>,
     first: Option<TraceTime>,
     last: TraceTime,
@@ -59,6 +68,7 @@ impl Collector {
         let play = self.phases.iter().find(|(_, phase)| *phase == RunPhase::Play);
         let start = play.map(|(at, _)| *at).or(self.first).unwrap_or_default();
         self.attempts.sort_by_key(Attempt::order);
+        let restarted = self.starts.during(run.started_wall_ns);
         Facts {
             run,
             counts: Counts::of(self.pods.iter()),
@@ -66,6 +76,8 @@ impl Collector {
             span: Span { start, end: self.last },
             lateness: self.lateness.sum_up(),
             unsettled: self.unsettled,
+            is_cut_short: self.is_cut_short,
+            restarted,
             gaps: self.gaps,
             attempts: self.attempts,
             budgets: self.budgets.into_values().collect(),
@@ -89,6 +101,7 @@ impl Collector {
                 let name = self.texts.intern(&event.key.name);
                 self.attempts.push(Attempt::read(event.at, &event.object, namespace, name));
             }
+            METRICS_KIND => self.starts.add(event),
             "PodDisruptionBudget.policy" => {
                 let budget = Budget::read(&event.object);
                 self.budgets.insert((budget.namespace.clone(), budget.name.clone()), budget);
@@ -98,7 +111,8 @@ impl Collector {
     }
 
     fn action(&mut self, action: &ActionReport) {
-        if self.phase_at(action.sent) == RunPhase::Play {
+        // An action that was due in the play and left after it was late.
+        if self.phase_at(action.due) == RunPhase::Play {
             self.lateness.add(action);
         }
     }
@@ -106,6 +120,8 @@ impl Collector {
     fn phase(&mut self, mark: &PhaseMark) {
         self.phases.push((mark.at, mark.phase));
         self.unsettled += mark.facts.get(UNSETTLED_FACT).copied().unwrap_or(0);
+        self.is_cut_short |= mark.facts.get(COMPLETE_FACT) == Some(&0);
+        self.lateness.waited(mark.facts.get(LONGEST_WAIT_FACT).copied().unwrap_or(0));
     }
 
     /// Goes by the time, not by the order in the reel: an action is written when its answer is there, which can be

@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -31,6 +31,11 @@ pub struct RunFacts {
     pub sealed: bool,
     /// Version of the kubereel that wrote it.
     pub tool_version: Option<String>,
+    /// Wall clock at the start of the reel, ns since the Unix epoch.
+    pub started_wall_ns: i64,
+    /// How late its actions may have been (99th percentile), where the run was told; [`MAX_LATENESS`](super::MAX_LATENESS)
+    /// otherwise.
+    pub max_lateness: Option<Duration>,
     /// Requests a second that the scheduler's client may send; `None` where its configuration is not known.
     pub client_qps: Option<f64>,
 }
@@ -39,6 +44,11 @@ impl RunFacts {
     /// Whether each action waited for the decision before it, so that decisions do not race.
     pub fn is_lockstep(&self) -> bool {
         self.mode.as_deref() == Some("lockstep")
+    }
+
+    /// Whether actions were sent as fast as the target took them.
+    pub fn is_flood(&self) -> bool {
+        self.mode.as_deref() == Some("flood")
     }
 
     /// Whether actions were sent at their due times, so that lateness means something.
@@ -135,6 +145,10 @@ pub struct Facts {
     pub lateness: Lateness,
     /// Steps of a lockstep run that timed out before their decision was visible.
     pub unsettled: u64,
+    /// Whether the run says that it ended before its plan did.
+    pub is_cut_short: bool,
+    /// Components of the control plane that were started during the run.
+    pub restarted: BTreeSet<String>,
     /// Stretches in which events may be missing, by kind.
     pub gaps: BTreeMap<String, u64>,
     /// Attempts of the scheduler, by pod and then in order of time; empty where the reel does not hold its log.

@@ -1,4 +1,5 @@
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::{Facts, RunFacts};
 use crate::trace::{Ending, Header, Reader, TraceError};
@@ -49,6 +50,8 @@ fn run_facts(path: &Path, header: &Header) -> RunFacts {
         speed: run.map(|run| run.speed).filter(|speed| *speed > 0.0),
         sealed: false,
         tool_version: text(&header.writer),
+        started_wall_ns: header.started_wall_ns,
+        max_lateness: run.map(|run| Duration::from_nanos(run.max_lateness_ns)).filter(|max| !max.is_zero()),
         client_qps: run.and_then(|run| client_qps(&run.scheduler_config)),
     }
 }

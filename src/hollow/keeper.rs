@@ -64,16 +64,16 @@ impl Shared {
 }
 
 impl Keeper {
-    /// Starts on the current runtime, with these connections.
+    /// Starts on the current runtime.
     pub(super) fn start(
-        clients: Vec<kube::Client>,
+        client: kube::Client,
         clock: Arc<dyn Clock>,
         are_faithful: bool,
         hears: Hears,
     ) -> Keeper {
         let nodes = Mutex::new(Nodes::new(are_faithful));
         let shared = Arc::new(Shared { nodes, wake: Notify::new(), meter: Meter::default(), hears });
-        let task = tokio::spawn(keep(shared.clone(), clients, clock.clone()));
+        let task = tokio::spawn(keep(shared.clone(), client, clock.clone()));
         Keeper { shared, clock, task }
     }
 
@@ -141,9 +141,9 @@ pub(super) fn wall(clock: &dyn Clock) -> DateTime<Utc> {
     DateTime::from_timestamp_nanos(clock.wall_ns())
 }
 
-async fn keep(shared: Arc<Shared>, clients: Vec<kube::Client>, clock: Arc<dyn Clock>) {
+async fn keep(shared: Arc<Shared>, client: kube::Client, clock: Arc<dyn Clock>) {
     let permits = Arc::new(Semaphore::new(AT_ONCE));
-    for turn in 0usize.. {
+    loop {
         // Before the request is made: its times are those of its sending.
         let Ok(permit) = permits.clone().acquire_owned().await else { return };
         let now = instants(&*clock);
@@ -156,8 +156,7 @@ async fn keep(shared: Arc<Shared>, clients: Vec<kube::Client>, clock: Arc<dyn Cl
                 if request.task == NodeTask::Lease {
                     shared.meter.lease(now.trace.since(request.due));
                 }
-                let (shared, clock) = (shared.clone(), clock.clone());
-                let client = clients[turn % clients.len()].clone();
+                let (shared, client, clock) = (shared.clone(), client.clone(), clock.clone());
                 tokio::spawn(async move {
                     send(&shared, &client, &*clock, &request).await;
                     drop(permit);

@@ -12,7 +12,7 @@ pub struct Leases {
 impl Leases {
     /// Starts renewing on the current runtime.
     pub fn start(client: kube::Client, clock: Arc<dyn Clock>) -> Leases {
-        Leases { keeper: Keeper::start(vec![client], clock, false, Arc::new(|_| {})) }
+        Leases { keeper: Keeper::start(client, clock, false, Arc::new(|_| {})) }
     }
 
     /// A node was registered: it gets its lease at once, since the node lifecycle controller looks for it.

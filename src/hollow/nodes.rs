@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 
 use super::failure::Failure;
 use super::fleet::Instants;
-use super::node::{Answer, Health, Identity, NodeLife, NodeTask};
+use super::node::{Answer, Health, Identity, LAST_RENEW, NodeLife, NodeTask};
 use super::timers::Timers;
 use crate::k8s::Request;
 use crate::model::{Json, Text, TraceTime};
@@ -44,6 +44,16 @@ impl Member {
     fn new(life: NodeLife) -> Member {
         Member { life, due: [None; 3], in_flight: [false; 3], failure: None, flap_at: None, is_known: false }
     }
+}
+
+/// Renewals of leases meet at moments so far apart: those of one moment share the waking of a thread, writes and reads.
+const BEAT: Duration = Duration::from_millis(100);
+
+/// The moment for a renewal `after` from now: the next one, or the one before where that would be later than a kubelet's.
+fn on_beat(now: TraceTime, after: Duration) -> TraceTime {
+    let beat = BEAT.as_nanos() as u64;
+    let next = TraceTime::from_nanos((now + after).as_nanos().div_ceil(beat) * beat);
+    if next.since(now) > after.max(LAST_RENEW) { TraceTime::from_nanos(next.as_nanos() - beat) } else { next }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -215,7 +225,11 @@ impl Nodes {
         member.is_known |= is_new;
         let uid = member.life.identity.uid.clone();
         for (task, after) in next {
-            self.arm(name, task, now.trace + after);
+            let at = match task {
+                NodeTask::Lease if after >= BEAT => on_beat(now.trace, after),
+                _ => now.trace + after,
+            };
+            self.arm(name, task, at);
         }
         is_new.then_some(uid)
     }
@@ -224,6 +238,8 @@ impl Nodes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hollow::node::RENEW;
+    use proptest::prelude::*;
 
     fn at(seconds: u64) -> Instants {
         let wall = DateTime::from_timestamp(seconds as i64, 0).unwrap();
@@ -259,6 +275,16 @@ mod tests {
             }
         }
         assert!(seconds.iter().all(|n| (60..140).contains(n)), "{seconds:?}");
+    }
+
+    proptest! {
+        #[test]
+        fn renewals_meet_within_the_interval_of_kubelets(now in 0_u64..u64::MAX / 4, after in 0_u64..=400) {
+            let (now, after) = (TraceTime::from_nanos(now), RENEW + Duration::from_millis(after));
+            let at = on_beat(now, after);
+            prop_assert!(at.since(now) >= RENEW && at.since(now) <= LAST_RENEW, "{:?}", at.since(now));
+            prop_assert_eq!(at.as_nanos() % 100_000_000, 0);
+        }
     }
 
     #[test]

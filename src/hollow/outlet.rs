@@ -14,17 +14,17 @@ const AT_ONCE: usize = 128;
 /// A request that gets no answer for so long has failed; servers give up after a minute (`--request-timeout`).
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// Sends requests of pods over some connections, and counts them.
+/// Sends requests of pods, and counts them.
 pub(super) struct Connections {
-    clients: Vec<kube::Client>,
+    client: kube::Client,
     clock: Arc<dyn Clock>,
     pub(super) meter: Arc<Meter>,
     open: Arc<AtomicUsize>,
 }
 
 impl Connections {
-    pub(super) fn new(clients: Vec<kube::Client>, clock: Arc<dyn Clock>) -> Connections {
-        Connections { clients, clock, meter: Arc::default(), open: Arc::default() }
+    pub(super) fn new(client: kube::Client, clock: Arc<dyn Clock>) -> Connections {
+        Connections { client, clock, meter: Arc::default(), open: Arc::default() }
     }
 
     /// Requests without an answer yet.
@@ -39,8 +39,8 @@ impl Outlet for Connections {
     }
 
     fn send(&self, request: HollowRequest, done: Done) {
-        let turn = self.open.fetch_add(1, Ordering::Relaxed);
-        let client = self.clients[turn % self.clients.len()].clone();
+        self.open.fetch_add(1, Ordering::Relaxed);
+        let client = self.client.clone();
         let (clock, meter, open) = (self.clock.clone(), self.meter.clone(), self.open.clone());
         tokio::spawn(async move {
             let mut outcome = Outcome::Done;

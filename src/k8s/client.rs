@@ -5,6 +5,7 @@ use http::header::{HeaderValue, USER_AGENT};
 use kube::config::{Config, KubeConfigOptions, Kubeconfig};
 
 use super::error::{K8sError, chain};
+use super::multiplex::multiplexed;
 use super::proxy;
 use super::request::{Request, send};
 use super::session::Session;
@@ -34,12 +35,26 @@ pub struct Target {
     /// Its `gitVersion`.
     pub version: String,
     options: ConnectOptions,
+    config: Config,
 }
 
 impl Target {
     /// The connection for those that outlive its credentials.
     pub fn session(&self) -> Session {
         Session::new(self.client.clone(), self.options.clone())
+    }
+
+    /// A client of its own for many small requests: one connection carries them side by side where the server speaks
+    /// HTTP/2. Not for watches, of which a connection carries a few hundred. Through a proxy it is like any other client.
+    ///
+    /// # Errors
+    /// [`K8sError::Kubeconfig`] where the credentials cannot be had again.
+    pub async fn multiplexed(&self) -> Result<kube::Client, K8sError> {
+        if self.config.proxy_url.is_some() || self.config.tls_server_name.is_some() {
+            return Ok(self.client.clone());
+        }
+        let config = self.config.clone();
+        client_of(&self.options, move || multiplexed(&config)).await
     }
 }
 
@@ -55,7 +70,7 @@ impl std::fmt::Display for Target {
 /// # Errors
 /// [`K8sError`] that names the kubeconfig, the address or the context to look at.
 pub async fn connect(options: &ConnectOptions) -> Result<Target, K8sError> {
-    let Built { client, context, url } = build(options).await?;
+    let Built { client, config, context, url } = build(options).await?;
     // `/version` is open to everybody; listing namespaces' own rules is not, so wrong credentials show here.
     let whoami = serde_json::json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",
         "spec": {"resourceAttributes": {"verb": "list", "resource": "pods"}}});
@@ -63,12 +78,13 @@ pub async fn connect(options: &ConnectOptions) -> Result<Target, K8sError> {
     let path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews".to_owned();
     ask(&client, Request::post(path, &whoami), &url, &context).await?;
     let version = version["gitVersion"].as_str().unwrap_or("unknown").to_owned();
-    Ok(Target { client, context, url, version, options: options.clone() })
+    Ok(Target { client, context, url, version, options: options.clone(), config })
 }
 
 /// A client that has not been used yet.
 pub(super) struct Built {
     pub(super) client: kube::Client,
+    pub(super) config: Config,
     pub(super) context: String,
     pub(super) url: String,
 }
@@ -77,13 +93,20 @@ pub(super) struct Built {
 pub(super) async fn build(options: &ConnectOptions) -> Result<Built, K8sError> {
     let (config, context) = load(options).await?;
     let url = config.cluster_url.to_string();
-    // That program runs as long as it likes: not on a thread that others wait for.
-    let made =
-        tokio::task::spawn_blocking(move || kube::Client::try_from(config).map_err(|e| chain(&e))).await;
-    let client = made
-        .unwrap_or_else(|e| Err(e.to_string()))
-        .map_err(|what| K8sError::Kubeconfig { path: shown_path(options), what })?;
-    Ok(Built { client, context, url })
+    let own = config.clone();
+    let client = client_of(options, move || kube::Client::try_from(own)).await?;
+    Ok(Built { client, config, context, url })
+}
+
+/// Makes a client. The program for credentials that it may run takes as long as it likes: not on a thread that others
+/// wait for.
+async fn client_of(
+    options: &ConnectOptions,
+    make: impl FnOnce() -> Result<kube::Client, kube::Error> + Send + 'static,
+) -> Result<kube::Client, K8sError> {
+    let made = tokio::task::spawn_blocking(move || make().map_err(|e| chain(&e))).await;
+    made.unwrap_or_else(|e| Err(e.to_string()))
+        .map_err(|what| K8sError::Kubeconfig { path: shown_path(options), what })
 }
 
 async fn ask(client: &kube::Client, request: Request, url: &str, context: &str) -> Result<Json, K8sError> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, DeserializeSeed, Error, IgnoredAny, MapAccess, Visitor};
 use serde_json::Deserializer;
-use serde_json::de::SliceRead;
+use serde_json::de::StrRead;
 use serde_json::value::RawValue;
 
 use super::recent::{Recent, Seen, Uids};
@@ -121,18 +121,27 @@ impl Objects {
     }
 
     /// Reads what holds an object, and gives the text of the object's `spec` too.
-    fn read<'b, T>(
+    fn read<T>(
         &self,
-        bytes: &'b [u8],
+        bytes: &[u8],
         uids: Uids,
-        read: impl FnOnce(Reading<'_>, &mut Deserializer<SliceRead<'b>>) -> serde_json::Result<T>,
+        read: impl Fn(Reading<'_>, &mut Deserializer<StrRead<'_>>) -> serde_json::Result<T>,
     ) -> Result<(T, Option<Arc<str>>), String> {
+        // Looked at once as a whole, not text by text.
+        let text = std::str::from_utf8(bytes).map_err(|e| e.to_string())?;
         let like = self.recent.like(uids);
+        let read = |text: &str, texts: &Texts| {
+            let reading = Reading { like: &like.object, rules: &*self.rules, texts: Some(texts) };
+            let mut from = Deserializer::from_str(text);
+            read(reading, &mut from).and_then(|value| from.end().map(|()| value)).map_err(|e| e.to_string())
+        };
         let texts = Texts::new("spec", like.spec.clone());
-        let reading = Reading { like: &like.object, rules: &*self.rules, texts: Some(&texts) };
-        let mut from = Deserializer::from_slice(bytes);
-        let value = read(reading, &mut from).and_then(|value| from.end().map(|()| value));
-        value.map(|value| (value, texts.read())).map_err(|e| e.to_string())
+        let value = read(&texts.cut(text), &texts);
+        if !texts.is_lost() {
+            return Ok((value?, texts.read()));
+        }
+        let texts = Texts::new("spec", None);
+        Ok((read(text, &texts)?, texts.read()))
     }
 }
 
@@ -243,6 +252,21 @@ mod tests {
             assert!(line(broken).is_err());
         }
         assert!(line(&format!(r#"{{"type":"ADDED","object":{object}}}}}"#)).is_err());
+    }
+
+    #[test]
+    fn a_spec_as_before_is_recognised_at_the_top_alone() {
+        let mut objects = Objects::new(Arc::new(()));
+        let first = r#"{"metadata":{"uid":"u"},"spec":{"a":[1]},"status":1}"#;
+        let inside =
+            r#"{"metadata":{"uid":"u","spec":{"a":[1]}},"note":"\"spec\":{\"a\":[1]}","spec":{"a":[2]}}"#;
+        let both = r#"{"metadata":{"uid":"u","spec":{"a":[1]}},"spec":{"a":[1]}}"#;
+        let (number, longer) = (first.replace("{\"a\":[1]}", "1"), first.replace("{\"a\":[1]}", "12"));
+        let (number, longer) = (number.as_str(), longer.as_str());
+        for text in [first, first, inside, first, both, first, number, longer, first] {
+            let plain: serde_json::Value = serde_json::from_str(text).unwrap();
+            assert_eq!(objects.object(text.as_bytes()).unwrap().to_string(), plain.to_string());
+        }
     }
 
     #[test]

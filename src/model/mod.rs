@@ -1,6 +1,7 @@
 //! What an event is: keys, object events, views of pods and nodes, trace time. Pure values, no I/O, no clock.
 
 mod event;
+mod failure;
 mod json;
 mod kind;
 mod node;
@@ -12,6 +13,7 @@ mod selector;
 mod time;
 
 pub use event::{ObjectEvent, ObjectKey, Verb};
+pub use failure::Failure;
 pub(crate) use json::spliced;
 pub use json::{Fate, Json, Map, Reading, Rule, Rules, Text, Texts};
 pub use kind::{CONTEXT_KINDS, EVENT, Kind, NODE, POD};

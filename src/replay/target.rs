@@ -10,11 +10,13 @@ pub use crate::hollow::OWNER_ANNOTATION;
 /// The context kinds that a run makes, but for namespaces.
 const REPLAYED: &[&str] = &["PriorityClass", "RuntimeClass", "PodDisruptionBudget", "Service"];
 
-/// Refuses a target that has nodes or pods: of others, or left over from an earlier run.
-pub(super) async fn refuse_used(client: &kube::Client) -> Result<(), ReplayError> {
+/// Refuses a target that has nodes or pods: of others, or left over from an earlier run. Other parts of this run may have
+/// begun.
+pub(super) async fn refuse_used(client: &kube::Client, run: &str) -> Result<(), ReplayError> {
     for kind in [NODE, POD] {
-        let (ours, foreign): (Vec<Json>, Vec<Json>) =
-            list(client, &kind).await?.into_iter().partition(is_ours);
+        let mut found = list(client, &kind).await?;
+        found.retain(|object| object["metadata"]["annotations"][RUN_ANNOTATION] != *run);
+        let (ours, foreign): (Vec<Json>, Vec<Json>) = found.into_iter().partition(is_ours);
         let plural = kind.plural.to_string();
         if let Some(object) = foreign.first() {
             return Err(ReplayError::Foreign { count: foreign.len(), kind: plural, example: name(object) });

@@ -8,8 +8,8 @@ use super::value::{
     RungEntry, SCHEMA, Share, UnstableEntry, VerdictEntry, ViolationEntry,
 };
 use crate::diff::{
-    Agreement, Broken, Change, Decision, Diff, Explored, Facts, Groups, Incomparable, Kind, Latency,
-    MetricVerdict, Milestone, Pod, Rung, RungVerdict, explored, incomparable, kinds,
+    Agreement, Broken, Change, Decision, Diff, Explored, Facts, Fault, Groups, Incomparable, Kind, Latency,
+    MetricVerdict, Milestone, Pod, RunVerdict, Rung, RungVerdict, explored, incomparable, kinds,
 };
 use crate::stats::{Energy, Estimate, Summary};
 
@@ -274,6 +274,10 @@ fn side(summary: Option<Summary>, never_bound: u64) -> LatencySide {
     }
 }
 
+fn fault(fault: &Fault) -> ProblemEntry {
+    ProblemEntry { code: fault.code(), text: fault.to_string() }
+}
+
 fn run(facts: &Facts) -> RunEntry {
     let header = facts.run.clone();
     RunEntry {
@@ -296,5 +300,7 @@ fn run(facts: &Facts) -> RunEntry {
             max_seconds: late.max.as_secs_f64(),
         }),
         failed_actions: facts.lateness.failed.clone(),
+        retries: facts.lateness.retries,
+        faults: RunVerdict::of(facts).faults.iter().map(fault).collect(),
     }
 }

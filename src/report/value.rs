@@ -396,6 +396,10 @@ pub struct RunEntry {
     pub lateness: Option<LatenessEntry>,
     /// Actions that did not succeed, by HTTP status.
     pub failed_actions: BTreeMap<u16, u64>,
+    /// How often requests were made again.
+    pub retries: u64,
+    /// Why the run by itself is not fit to be judged.
+    pub faults: Vec<ProblemEntry>,
 }
 
 /// How late the actions of a replay were.

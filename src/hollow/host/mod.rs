@@ -158,10 +158,17 @@ impl std::fmt::Debug for Host {
 
 impl Host {
     /// Starts on the current runtime; there are no nodes yet but those that are adopted.
-    pub fn start(target: &Target, clock: &Arc<dyn Clock>, options: HostOptions) -> Host {
-        let shared = Shared::start(target, clock, options);
+    ///
+    /// # Errors
+    /// As [`Target::multiplexed`].
+    pub async fn start(
+        target: &Target,
+        clock: &Arc<dyn Clock>,
+        options: HostOptions,
+    ) -> Result<Host, K8sError> {
+        let shared = Shared::start(target, clock, options).await?;
         let watches = shared.watches();
-        Host { shared, watches }
+        Ok(Host { shared, watches })
     }
 
     /// Brings the nodes to these groups: registers what is new, brings changed capacity to those that are there, deletes

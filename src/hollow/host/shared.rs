@@ -59,13 +59,19 @@ pub(super) struct Shared {
 
 impl Shared {
     /// Starts on the current runtime, without watches.
-    pub(super) fn start(target: &Target, clock: &Arc<dyn Clock>, options: HostOptions) -> Arc<Shared> {
+    pub(super) async fn start(
+        target: &Target,
+        clock: &Arc<dyn Clock>,
+        options: HostOptions,
+    ) -> Result<Arc<Shared>, K8sError> {
+        // Nodes and pods apart, so that no pod can delay a lease.
+        let (for_nodes, for_pods) = (target.multiplexed().await?, target.multiplexed().await?);
         let defaults = options.defaults;
         let fleet = Fleet::new(move |pod| defaults.behaviour(pod))
             .with_habits(options.profile.habits())
             .with_shard(options.shard.index, options.shard.count);
         let fleet = Arc::new(Mutex::new(fleet));
-        let connections = Arc::new(Connections::new(vec![target.client.clone()], clock.clone()));
+        let connections = Arc::new(Connections::new(for_pods, clock.clone()));
         let now = clock.clone();
         let driver =
             Driver::with(fleet.clone(), connections.clone(), clock.clone(), Arc::new(move || now.now()), NAP);
@@ -77,14 +83,13 @@ impl Shared {
             port: options.kubelet.port(),
         };
         let own = Own::new(target.session(), clock.clone(), connections.meter.clone());
-        Arc::new_cyclic(|me: &Weak<Shared>| {
+        Ok(Arc::new_cyclic(|me: &Weak<Shared>| {
             let hearer = me.clone();
             let hears = move |told: Told| {
                 if let Some(shared) = hearer.upgrade() {
                     shared.hear(told);
                 }
             };
-            let clients = vec![target.client.clone()];
             let is_faithful = options.profile.is_faithful();
             Shared {
                 me: me.clone(),
@@ -94,13 +99,13 @@ impl Shared {
                 kubelet,
                 fleet,
                 driver,
-                keeper: Keeper::start(clients, clock.clone(), is_faithful, Arc::new(hears)),
+                keeper: Keeper::start(for_nodes, clock.clone(), is_faithful, Arc::new(hears)),
                 connections,
                 own,
                 groups: Mutex::default(),
                 addresses: AtomicU32::new(0),
             }
-        })
+        }))
     }
 
     /// The watches that all nodes share: kubelets have their own, but must find the nodes that they adopt.

@@ -6,5 +6,7 @@ mod shape;
 mod start;
 
 pub(super) use body::Identity;
-pub(super) use life::{Answer, Health, NodeLife, NodeTask};
+#[cfg(test)]
+pub(super) use life::RENEW;
+pub(super) use life::{Answer, Health, LAST_RENEW, NodeLife, NodeTask};
 pub use shape::{NodeShape, registration};

@@ -1,8 +1,10 @@
 //! A field whose text is the same as before is what it was before: comparing text is far cheaper than reading it.
 
-use std::cell::RefCell;
+use std::borrow::Cow;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
+use memchr::memmem;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error};
 use serde_json::value::RawValue;
 
@@ -21,12 +23,43 @@ pub struct Texts {
     field: &'static str,
     before: Option<Arc<str>>,
     read: RefCell<Option<Arc<str>>>,
+    /// Where in memory a mark stands for the text that was before, until it is met.
+    mark: Cell<Option<usize>>,
 }
+
+/// What stands for a text that was cut out.
+const MARK: &str = "0";
 
 impl Texts {
     /// The text that a field had in the object that the next one is read beside, if it is known.
     pub fn new(field: &'static str, before: Option<Arc<str>>) -> Texts {
-        Texts { field, before, read: RefCell::default() }
+        Texts { field, before, read: RefCell::default(), mark: Cell::default() }
+    }
+
+    /// An object's text with a mark for the field where that is as before: then not even its end has to be looked for.
+    pub fn cut<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        let whole = Cow::Borrowed(text);
+        // A map alone shows by itself where it ends.
+        let Some(before) = self.before.as_ref().filter(|before| before.starts_with('{')) else {
+            return whole;
+        };
+        let name = format!("\"{}\":", self.field);
+        // Inside of a string its quotes would be escaped.
+        let starts = memmem::find_iter(text.as_bytes(), &name).map(|at| at + name.len());
+        let Some((head, tail)) = starts
+            .filter_map(|at| text.split_at_checked(at))
+            .find_map(|(head, rest)| Some((head, rest.strip_prefix(&**before)?)))
+        else {
+            return whole;
+        };
+        let cut = [head, MARK, tail].concat();
+        self.mark.set(Some(cut.as_ptr().addr() + head.len()));
+        Cow::Owned(cut)
+    }
+
+    /// Whether a mark has not been met: it stands for a field of the same name further in.
+    pub fn is_lost(&self) -> bool {
+        self.mark.get().is_some()
     }
 
     /// The field's text in the object that was read.
@@ -50,7 +83,12 @@ impl<'de> DeserializeSeed<'de> for TextSeed<'_> {
 
     fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Read, D::Error> {
         let text = <&RawValue>::deserialize(from)?.get();
-        let TextSeed { place, texts: Texts { before, read, .. } } = self;
+        let TextSeed { place, texts: Texts { before, read, mark, .. } } = self;
+        let is_marked = mark.get() == Some(text.as_ptr().addr());
+        if is_marked {
+            mark.set(None);
+        }
+        let text = before.as_deref().filter(|_| is_marked).unwrap_or(text);
         // What was left out leaves nothing to share.
         if let Some(before) = before.as_ref().filter(|before| place.like.is_some() && ***before == *text) {
             *read.borrow_mut() = Some(before.clone());
