@@ -39,7 +39,18 @@ fn a_scheduler_that_packs_is_told_from_one_that_spreads() {
     let packing = packing.json();
     assert_eq!(packing["verdict"]["result"], "changed");
     assert!(exact(&packing, "between").0 < 20);
-    assert!(!packing["moved"].as_array().unwrap().is_empty());
+    // The first pod sees an empty cluster, where all nodes are alike to both; the second is the root.
+    let moved = packing["moved"].as_array().unwrap();
+    let first = moved.iter().find(|change| change["is_first"] == true).unwrap();
+    assert_eq!((&first["name"], &first["cause"]), (&"web-1".into(), &"root".into()), "{first}");
+    assert_eq!((&first["why"], &first["plugin"]), (&"score".into(), &"NodeResourcesFit".into()), "{first}");
+    for side in ["baseline", "candidate"] {
+        let context = &first["context"][side];
+        assert_eq!((&context["feasible_nodes"], &context["bound"]), (&4.into(), &1.into()), "{first}");
+        assert!(context["margin"].as_i64() > Some(0), "{first}");
+        assert_eq!(context["scores"].as_array().unwrap().len(), 4, "{first}");
+    }
+    assert_eq!(packing["groups"][0]["plugin"], "NodeResourcesFit", "{}", packing["groups"]);
     // What the scheduler's own log says of a pod is in its run: every attempt, and why that node.
     let attempts = sandbox
         .ok(&["trace", "cat", "runs/candidate-1.reel", "--kind", "SchedulingAttempt.kubereel.dev"])

@@ -6,28 +6,21 @@ mod support;
 
 use std::fs;
 use std::net::TcpListener;
-use std::path::Path;
 
 use kubereel::model::{Json, NodeView, PodView, ReadyStatus};
 use serde_json::{Value, json};
 use support::Sandbox;
 use support::api::{Api, collection};
+use support::deploy::{account, documents};
 use support::recorder::Recorder;
-
-/// The documents of a file of the manifests.
-fn documents(name: &str) -> Vec<Value> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools/deploy/hollow").join(name);
-    let text = fs::read_to_string(path).unwrap();
-    text.split("\n---\n").map(|document| serde_saphyr::from_str(document).unwrap()).collect()
-}
 
 /// Makes the namespace, the account and its rights; the rest is only checked. Gives the container.
 fn apply(api: &Api) -> Value {
     for file in [
-        "account/namespace.yaml",
-        "account/serviceaccount.yaml",
-        "target/clusterrole.yaml",
-        "target/clusterrolebinding.yaml",
+        "hollow/account/namespace.yaml",
+        "hollow/account/serviceaccount.yaml",
+        "hollow/target/clusterrole.yaml",
+        "hollow/target/clusterrolebinding.yaml",
     ] {
         for object in documents(file) {
             api.post(&format!("{}?fieldValidation=Strict", collection(&object)), &object);
@@ -35,7 +28,7 @@ fn apply(api: &Api) -> Value {
     }
     let strict = "?dryRun=All&fieldValidation=Strict";
     let mut container = Value::Null;
-    for object in [documents("service.yaml"), documents("statefulset.yaml")].concat() {
+    for object in [documents("hollow/service.yaml"), documents("hollow/statefulset.yaml")].concat() {
         api.post(&format!("{}{strict}", collection(&object)), &object);
         if object["kind"] == "StatefulSet" {
             let spec = &object["spec"]["template"]["spec"];
@@ -65,17 +58,6 @@ fn arguments(container: &Value, port: u16) -> Vec<String> {
     container["args"].as_array().unwrap().iter().map(here).collect()
 }
 
-/// A kubeconfig of the lab for the account alone.
-fn account(sandbox: &Sandbox, api: &Api) {
-    let request = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}});
-    let path = "/api/v1/namespaces/kubereel-hollow/serviceaccounts/kubereel-hollow/token";
-    let token = api.post(path, &request);
-    let text = fs::read_to_string(sandbox.path("kubeconfig")).unwrap();
-    let mut config: Value = serde_json::from_str(&text).unwrap();
-    config["users"][0]["user"] = json!({"token": token["status"]["token"].as_str().unwrap()});
-    fs::write(sandbox.path("account"), config.to_string()).unwrap();
-}
-
 /// What the endpoint answers to whoever connects to it.
 fn ask(port: u16, path: &str) -> String {
     let url = format!("https://127.0.0.1:{port}{path}");
@@ -102,7 +84,7 @@ fn the_container_s_command_keeps_nodes_with_the_account_s_rights_and_its_endpoin
     let sandbox = Sandbox::new();
     let api = sandbox.lab();
     let container = apply(&api);
-    account(&sandbox, &api);
+    account(&sandbox, &api, "kubereel-hollow", "kubereel-hollow");
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let arguments = arguments(&container, port);
     let mut command = sandbox.command(&arguments.iter().map(String::as_str).collect::<Vec<_>>());

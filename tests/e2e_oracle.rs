@@ -89,7 +89,7 @@ impl Lab {
         let kept: Vec<_> =
             Sensitive::ALL.into_iter().filter(|what| *what != Sensitive::ManagedFields).collect();
         let redaction = Arc::new(Redaction::keeping(&kept));
-        let options = RecordOptions { redaction, limits, tap: Some(tap) };
+        let options = RecordOptions { redaction, limits, tap: Some(tap), ..RecordOptions::default() };
         let recorder = Recorder::start(target.session(), kinds, options, reel.sink(), clock).await.unwrap();
         Recording { path, reel, recorder, seen }
     }

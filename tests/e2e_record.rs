@@ -14,6 +14,7 @@ use kubereel::replay::{Action, Plan};
 use kubereel::trace::{BlockType, Limits, Parser, Reader};
 use serde_json::{Value, json};
 use support::api::{Api, collection};
+use support::deploy::{account, kustomized};
 use support::recorder::Recorder;
 use support::{Ran, Sandbox};
 
@@ -247,40 +248,12 @@ fn anonymized_recordings(sandbox: &Sandbox, api: &Api) {
     }
 }
 
-/// The documents of the manifests, in the order of the kustomization.
-fn manifests() -> Vec<Value> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools/deploy/recorder");
-    let read = |name: &str| fs::read_to_string(folder.join(name)).unwrap();
-    let kustomization: Value = serde_saphyr::from_str(&read("kustomization.yaml")).unwrap();
-    let files = kustomization["resources"].as_array().unwrap().clone();
-    let texts = files.iter().map(|file| read(file.as_str().unwrap())).collect::<Vec<_>>();
-    texts
-        .iter()
-        .flat_map(|text| text.split("\n---\n"))
-        .map(|doc| serde_saphyr::from_str(doc).unwrap())
-        .collect()
-}
-
-/// A kubeconfig of the lab for whoever has this token.
-fn kubeconfig_with(sandbox: &Sandbox, token: &str) {
-    let mut config: Value =
-        serde_json::from_str(&fs::read_to_string(sandbox.path("kubeconfig")).unwrap()).unwrap();
-    config["users"][0]["user"] = json!({"token": token});
-    fs::write(sandbox.path("account"), config.to_string()).unwrap();
-}
-
-fn token(api: &Api, account: &str) -> String {
-    let request = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}});
-    let path = format!("/api/v1/namespaces/kubereel/serviceaccounts/{account}/token");
-    api.post(&path, &request)["status"]["token"].as_str().unwrap().to_owned()
-}
-
 #[test]
 fn the_manifests_are_sound_and_their_account_may_record_and_nothing_else() {
     let sandbox = Sandbox::new();
     let api = sandbox.lab();
     let strict = "?dryRun=All&fieldValidation=Strict";
-    for object in manifests() {
+    for object in kustomized("recorder") {
         let path = collection(&object);
         if ["Deployment", "PersistentVolumeClaim"].contains(&object["kind"].as_str().unwrap()) {
             api.post(&format!("{path}{strict}"), &object);
@@ -298,7 +271,7 @@ fn the_manifests_are_sound_and_their_account_may_record_and_nothing_else() {
         let base = ["record", "--kubeconfig", "account", "-o", out, "--duration", "100ms"];
         sandbox.run(&[&base[..], args].concat())
     };
-    kubeconfig_with(&sandbox, &token(&api, "kubereel-recorder"));
+    account(&sandbox, &api, "kubereel", "kubereel-recorder");
     let ran = record("account.reel", &["--events"]);
     assert_eq!(ran.code, Some(0), "{}", ran.err);
     assert!(!ran.err.contains("not recorded"), "{}", ran.err);
@@ -312,7 +285,7 @@ fn the_manifests_are_sound_and_their_account_may_record_and_nothing_else() {
 
     let nobody = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "nobody"}});
     api.post("/api/v1/namespaces/kubereel/serviceaccounts", &nobody);
-    kubeconfig_with(&sandbox, &token(&api, "nobody"));
+    account(&sandbox, &api, "kubereel", "nobody");
     let refused = record("nobody.reel", &[]);
     assert_eq!(refused.code, Some(1));
     for words in

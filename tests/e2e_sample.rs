@@ -58,6 +58,8 @@ fn open_mode(speed: &str) -> Value {
         "lab",
         "--speed",
         speed,
+        "--max-lateness",
+        support::HOWEVER_LATE,
         "--out",
         "run.reel",
         "--format",

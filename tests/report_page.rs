@@ -21,6 +21,8 @@ filter.value = "no such pod"; filter.dispatchEvent(new Event("input"));
 told.none = document.querySelectorAll("tr.pod").length;
 filter.value = ""; filter.dispatchEvent(new Event("input"));
 document.querySelector("tr.pod").click();
+told.first = document.getElementById("first").textContent.includes("just before");
+told.numbers = document.querySelectorAll("#explored tr").length;
 told.story = document.querySelector(".story").textContent.includes("bound to");
 told.fetched = performance.getEntriesByType("resource").length;
 told.wide = document.documentElement.scrollWidth > window.innerWidth;
@@ -91,6 +93,8 @@ fn the_page_works_in_a_browser_and_asks_for_nothing() {
     let told: serde_json::Value = serde_json::from_str(&told.replace("&quot;", "\"")).unwrap();
     assert_eq!((&told["before"], &told["none"]), (&3.into(), &0.into()), "{told}");
     assert!(told["paths"].as_u64() >= Some(12) && told["heat"].as_u64() >= Some(27), "{told}");
+    assert_eq!(told["first"], true, "{told}");
+    assert!(told["numbers"].as_u64() > Some(10), "{told}");
     assert_eq!(
         (&told["story"], &told["fetched"], &told["wide"]),
         (&true.into(), &0.into(), &false.into()),

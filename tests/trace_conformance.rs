@@ -50,6 +50,7 @@ fn all_types() -> Vec<Record> {
             answered: at(9),
             status,
             error: error.into(),
+            retries: 0,
         })
     };
     let facts = [("created".to_owned(), 7)].into();

@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -31,6 +32,8 @@ pub(super) struct Chosen {
     pub(super) scheduler_log: Option<PathBuf>,
     /// Version of its scheduler.
     pub(super) scheduler_version: String,
+    /// Addresses of its components but for the API server, by name.
+    pub(super) components: BTreeMap<String, String>,
 }
 
 impl ConnectArgs {
@@ -52,6 +55,7 @@ impl ConnectArgs {
                 scheduler_url: None,
                 scheduler_log: None,
                 scheduler_version: String::new(),
+                components: BTreeMap::new(),
             });
         };
         let local = cluster::open(name, &cluster::Dirs::from_env()?)?;
@@ -60,6 +64,7 @@ impl ConnectArgs {
             scheduler_url: local.scheduler_url(),
             scheduler_log: local.scheduler_version().map(|_| local.log(cluster::Component::Scheduler)),
             scheduler_version: local.scheduler_version().map(ToString::to_string).unwrap_or_default(),
+            components: local.metrics_urls(),
         })
     }
 }
@@ -121,6 +126,13 @@ pub(super) fn parse_speed(text: &str) -> Result<f64, String> {
         Ok(speed) if speed > 0.0 && speed.is_finite() => Ok(speed),
         _ => Err("a speed is a number above 0, such as 1x, 10x or 0.5x".to_owned()),
     }
+}
+
+/// `2026-11-25T12:00:00Z`, as nanoseconds since the Unix epoch.
+pub(super) fn parse_instant(text: &str) -> Result<i64, String> {
+    let instant = chrono::DateTime::parse_from_rfc3339(text).map_err(|e| e.to_string());
+    let nanos = instant.map(|instant| instant.timestamp_nanos_opt())?;
+    nanos.ok_or_else(|| "that is too far away".to_owned())
 }
 
 /// `90s`, `10m`, `1h30m`.

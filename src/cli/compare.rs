@@ -64,6 +64,9 @@ pub(super) struct CompareArgs {
     /// Record what each score plugin gave each node, for `explain` and score tables; the schedulers log much more then.
     #[arg(long)]
     scores: bool,
+    /// How late the actions of an open run may be (99th percentile) before it is invalid.
+    #[arg(long, value_parser = parse_duration, default_value = "100ms", value_name = "TIME")]
+    max_lateness: Duration,
     #[command(flatten)]
     shape: ShapeArgs,
     /// Keep the runs' reels in this folder; default: a temporary one.
@@ -105,7 +108,8 @@ impl From<TieBreakArg> for TieBreak {
 }
 
 pub(super) async fn run(args: CompareArgs) -> anyhow::Result<Outcome> {
-    let (plan, source) = read_plan(&args.trace, &args.shape)?;
+    let (plan, mut source) = read_plan(&args.trace, &args.shape)?;
+    source.max_lateness_ns = args.max_lateness.as_nanos() as u64;
     let temporary = tempfile::tempdir().context("cannot make a temporary folder for the runs")?;
     let newer = args.baseline.clone().max(args.candidate.clone());
     let spec = CompareSpec {
@@ -124,7 +128,7 @@ pub(super) async fn run(args: CompareArgs) -> anyhow::Result<Outcome> {
     };
     let reels = stoppable(async |stop| Ok(compare(&spec, &plan, &stop).await?)).await?;
     let (baseline, candidate) = (of(&reels, Side::Baseline), of(&reels, Side::Candidate));
-    let policy = Policy { fail_on: args.fail_on.into(), margin: args.margin, ..Policy::default() };
+    let policy = Policy { fail_on: args.fail_on.into(), margin: args.margin };
     let groups = judge(&baseline, &candidate, &policy);
     output::print(&render(&Report::of_groups(&baseline, &candidate, &groups), args.format)?)?;
     Ok(outcome(&groups))

@@ -1,7 +1,9 @@
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
+use super::args::parse_duration;
 use super::{Outcome, output};
 use crate::diff::{self, Facts, Groups, Policy, Rung, Verdict, judge};
 use crate::report::{Benchstat, Html, Json, Junit, Markdown, PerfData, Renderer, Report, Terminal};
@@ -10,7 +12,8 @@ use crate::report::{Benchstat, Html, Json, Junit, Markdown, PerfData, Renderer, 
 /// how long decisions took.
 ///
 /// Either side may be a recording or the run of a replay. Pods are matched by the identity that a replay carries
-/// over from its trace. Two reels are set side by side; groups of runs get a verdict, on latencies too.
+/// over from its trace. Two reels are set side by side; groups of runs get a verdict, on latencies too. A run that is not
+/// valid (late, gaps, actions that failed, a restart of the target, cut short) is shown, and the exit code is 3.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -35,6 +38,9 @@ pub(super) struct DiffArgs {
     /// Relative difference of a run's numbers that does not matter; default: 0.1, and 0.15 for tails and throughput.
     #[arg(long, value_parser = parse_margin)]
     margin: Option<f64>,
+    /// A paced run whose actions were later than this (99th percentile) is invalid; default: what the run was given.
+    #[arg(long, value_parser = parse_duration, value_name = "TIME")]
+    max_lateness: Option<Duration>,
     /// List only pods of which the namespace, workload or name is this.
     #[arg(long, value_name = "NAME")]
     focus: Option<String>,
@@ -89,6 +95,16 @@ impl From<FailOn> for Rung {
     }
 }
 
+impl DiffArgs {
+    fn load(&self, reels: &[PathBuf]) -> anyhow::Result<Vec<Facts>> {
+        let mut all = diff::load_all(reels)?;
+        for facts in &mut all {
+            facts.run.max_lateness = self.max_lateness.or(facts.run.max_lateness);
+        }
+        Ok(all)
+    }
+}
+
 pub(super) fn run(args: &DiffArgs) -> anyhow::Result<Outcome> {
     match (&args.a, &args.b) {
         (Some(a), Some(b)) => two_reels(args, a.clone(), b.clone()),
@@ -97,25 +113,25 @@ pub(super) fn run(args: &DiffArgs) -> anyhow::Result<Outcome> {
 }
 
 fn two_reels(args: &DiffArgs, a: PathBuf, b: PathBuf) -> anyhow::Result<Outcome> {
-    let sides = diff::load_all(&[a, b])?;
+    let sides = args.load(&[a, b])?;
     let (a, b) = (&sides[0], &sides[1]);
     let found = diff::compare(a, b);
     let report = focused(Report::of_diff(a, b, &found), args.focus.as_deref());
     output::print(&render(&report, args.format)?)?;
     let breaks = found.broken.iter().any(diff::Broken::is_failure);
-    Ok(if breaks || found.differing(args.fail_on.into()) > 0 {
-        Outcome::Differs
-    } else if found.notes.iter().any(diff::Note::is_loss) {
+    Ok(if found.notes.iter().any(diff::Note::is_fault) {
         Outcome::Loss
+    } else if breaks || found.differing(args.fail_on.into()) > 0 {
+        Outcome::Differs
     } else {
         Outcome::Done
     })
 }
 
 fn groups(args: &DiffArgs) -> anyhow::Result<Outcome> {
-    let all = diff::load_all(&[&args.baseline[..], &args.candidate[..]].concat())?;
+    let all = args.load(&[&args.baseline[..], &args.candidate[..]].concat())?;
     let (a, b): (&[Facts], &[Facts]) = all.split_at(args.baseline.len());
-    let policy = Policy { fail_on: args.fail_on.into(), margin: args.margin, ..Policy::default() };
+    let policy = Policy { fail_on: args.fail_on.into(), margin: args.margin };
     let found = judge(a, b, &policy);
     let report = focused(Report::of_groups(a, b, &found), args.focus.as_deref());
     output::print(&render(&report, args.format)?)?;

@@ -11,9 +11,11 @@ mod hollow;
 mod import;
 mod outcome;
 mod output;
+mod progress;
 mod record;
 mod replay;
 mod shape;
+mod shard;
 mod signals;
 mod trace;
 
@@ -61,7 +63,7 @@ Exit codes: 0 done, or equivalent; 1 failed; 2 usage; 3 finished with loss, or a
 enum Command {
     Record(Box<record::RecordArgs>),
     Import(Box<import::ImportArgs>),
-    Replay(replay::ReplayArgs),
+    Replay(Box<replay::ReplayArgs>),
     Diff(diff::DiffArgs),
     Explain(explain::ExplainArgs),
     Compare(Box<compare::CompareArgs>),
@@ -109,7 +111,7 @@ async fn dispatch(command: Command) -> anyhow::Result<Outcome> {
     match command {
         Command::Record(args) => record::run(*args).await,
         Command::Import(args) => import::run(*args),
-        Command::Replay(args) => replay::run(args).await,
+        Command::Replay(args) => replay::run(*args).await,
         Command::Diff(args) => diff::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Compare(args) => compare::run(*args).await,

@@ -123,6 +123,12 @@ impl Cluster {
         self.state.port(component).map(|port| format!("https://127.0.0.1:{port}"))
     }
 
+    /// Where components serve `/metrics`, by name: those that run, but for the API server.
+    pub fn metrics_urls(&self) -> BTreeMap<String, String> {
+        let others = Component::ALL.into_iter().filter(|component| *component != Component::ApiServer);
+        others.filter_map(|component| Some((component.to_string(), self.url(component)?))).collect()
+    }
+
     /// Where the scheduler serves `/metrics`; none while it is stopped.
     pub fn scheduler_url(&self) -> Option<String> {
         self.url(Component::Scheduler)

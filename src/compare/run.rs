@@ -10,7 +10,7 @@ use crate::cluster::{self, Cluster, ClusterError, ClusterSpec, Component, Dirs, 
 use crate::diff::{self, Facts};
 use crate::k8s::{ConnectOptions, connect};
 use crate::pace::Stop;
-use crate::replay::{self, Mode, Plan, ReplayError, RunOptions};
+use crate::replay::{self, METRICS_EVERY, Mode, OnError, Plan, RETRY, ReplayError, RunOptions, RunStatus};
 use crate::trace::{RunInfo, TraceError};
 
 /// Controllers of an open run: taints that follow from conditions, evictions that follow from taints, the removal of
@@ -251,6 +251,14 @@ impl Lab<'_> {
             score_point: self.extender.as_ref().map_or(1, |_| tie_break::POINT.into()),
             allow_existing: false,
             drain: spec.drain,
+            retry: RETRY,
+            on_error: OnError::default(),
+            components: cluster.metrics_urls(),
+            metrics_every: METRICS_EVERY,
+            status: RunStatus::default(),
+            shard: None,
+            run_id: None,
+            start_at_wall_ns: None,
             command: spec.command.clone(),
             source,
             scheduler_version: spec.contender(side).version.to_string(),
@@ -298,7 +306,7 @@ impl CompareSpec {
             spec.scheduler.feature_gates.push(NO_BATCHING.to_owned());
         }
         let controllers = match self.mode {
-            Mode::Open { .. } => OPEN_CONTROLLERS,
+            Mode::Open { .. } | Mode::Flood => OPEN_CONTROLLERS,
             Mode::Lockstep => {
                 let arg = vec![LOCKSTEP_ADMISSION.to_owned()];
                 spec.settings.extra_args.insert(Component::ApiServer, arg);

@@ -22,7 +22,7 @@ pub enum AttemptResult {
 }
 
 /// What one node got from the score plugins.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeScore {
     /// Node.
     pub node: String,
@@ -75,9 +75,38 @@ impl Attempt {
         }
     }
 
+    /// The order in which a reel's attempts are kept.
+    pub(super) fn order(&self) -> (Sym, Sym, TraceTime) {
+        (self.namespace, self.name, self.at)
+    }
+
+    /// Whether a node passed the filters; `None` where the attempt does not tell.
+    pub(super) fn passed(&self, node: &str) -> Option<bool> {
+        if self.node.as_deref() == Some(node) || self.score_of(node).is_some() {
+            return Some(true);
+        }
+        // One node that fits is not scored. Only where some did not pass can this be one of them: a nominated node is
+        // evaluated alone.
+        let (evaluated, feasible) = (self.evaluated?, self.feasible?);
+        let is_whole = feasible <= 1 || feasible <= self.scores.len() as u64;
+        (is_whole && evaluated > feasible).then_some(false)
+    }
+
     /// What a node got.
     pub fn score_of(&self, node: &str) -> Option<&NodeScore> {
         self.scores.iter().find(|score| score.node == node)
+    }
+}
+
+impl NodeScore {
+    /// What a plugin gave, weighted; 0 where it gave nothing.
+    pub fn of(&self, plugin: &str) -> i64 {
+        self.plugins.iter().find(|(own, _)| own == plugin).map_or(0, |(_, points)| *points)
+    }
+
+    /// What the plugins gave together, without extenders: a rank that breaks ties is no reason.
+    pub fn of_plugins(&self) -> i64 {
+        self.plugins.iter().map(|(_, points)| points).sum()
     }
 }
 

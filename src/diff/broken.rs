@@ -1,5 +1,6 @@
 use std::collections::HashSet;
 
+use super::join::join;
 use super::{Facts, Pod, Rule, Side, Violation, violations};
 
 /// A rule that a run of a comparison breaks.
@@ -39,7 +40,7 @@ pub fn broken<'f>(a: &[&'f Facts], b: &[&'f Facts]) -> Vec<Broken<'f>> {
         };
         runs.iter().flat_map(of_run).collect()
     };
-    let (mut first, mut second) = (of(Side::Baseline, a), of(Side::Candidate, b));
+    let (mut first, mut second) = join(|| of(Side::Baseline, a), || of(Side::Candidate, b));
     let keys = |found: &[Broken<'f>]| -> HashSet<(Rule, &'f str)> {
         found.iter().map(|broken| (broken.violation.rule, broken.pod.id())).collect()
     };

@@ -1,32 +1,38 @@
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use super::budget::Budget;
+use super::components::{METRICS_KIND, Starts};
 use super::lateness::LatenessAccount;
 use super::node::classify;
 use super::pod::{Milestones, PodFacts};
 use super::shape::Shapes;
+use super::sight::{Nodes, Sights, SpecSight, StatusSight};
 use super::steps::{Change, Step};
-use super::texts::{Sym, Texts, hash_of};
+use super::texts::{Numbers, Texts, hash_of};
 use super::workload::workload;
-use super::{ATTEMPT_KIND, Attempt, Counts, Facts, Milestone, NodeFacts, NodeHistory, Origin};
-use super::{RunFacts, Span, reasons};
+use super::{ATTEMPT_KIND, Attempt, Counts, Facts, Milestone, NodeFacts, Origin, RunFacts, Span};
 use crate::model::{
-    ActionReport, NodeView, ObjectEvent, Phase, PhaseMark, PodView, Record, Requests, RunPhase, TraceTime,
-    Verb,
+    ActionReport, NodeView, ObjectEvent, Phase, PhaseMark, PodView, Record, RunPhase, TraceTime, Verb,
 };
 
 /// The number in a [`PhaseMark`]'s facts that counts steps of a lockstep run whose decision did not show in time.
 pub const UNSETTLED_FACT: &str = "unsettled";
+
+/// The number in a [`PhaseMark`]'s facts that is 1 if every action of the plan went out, else 0.
+pub const COMPLETE_FACT: &str = "complete";
+
+/// The number in a [`PhaseMark`]'s facts that says how long a request waited for a free submitter at most, ns.
+pub const LONGEST_WAIT_FACT: &str = "longest-wait-ns";
 
 /// Builds [`Facts`] record by record.
 #[derive(Debug, Default)]
 pub(super) struct Collector {
     texts: Texts,
     shapes: Shapes,
-    nodes: Vec<NodeHistory>,
-    by_name: HashMap<String, u32>,
+    nodes: Nodes,
+    sights: Sights,
     pods: Vec<PodFacts>,
-    by_id: HashMap<Sym, u32, foldhash::fast::FixedState>,
+    by_id: Numbers,
     steps: Vec<Step>,
     double_binds: Vec<(TraceTime, u32, u32)>,
     resizes: Vec<u32>,
@@ -35,6 +41,8 @@ pub(super) struct Collector {
     phases: Vec<(TraceTime, RunPhase)>,
     lateness: LatenessAccount,
     unsettled: u64,
+    is_cut_short: bool,
+    starts: Starts,
     gaps: BTreeMap<String, u64>,
     first: Option<TraceTime>,
     last: TraceTime,
@@ -56,17 +64,20 @@ impl Collector {
     }
 
     pub(super) fn finish(mut self, run: RunFacts) -> Facts {
-        classify(&mut self.nodes);
+        classify(&mut self.nodes.list);
         let play = self.phases.iter().find(|(_, phase)| *phase == RunPhase::Play);
         let start = play.map(|(at, _)| *at).or(self.first).unwrap_or_default();
-        self.attempts.sort_by_key(|attempt| attempt.at);
+        self.attempts.sort_by_key(Attempt::order);
+        let restarted = self.starts.during(run.started_wall_ns);
         Facts {
             run,
             counts: Counts::of(self.pods.iter()),
-            nodes: self.nodes,
+            nodes: self.nodes.list,
             span: Span { start, end: self.last },
             lateness: self.lateness.sum_up(),
             unsettled: self.unsettled,
+            is_cut_short: self.is_cut_short,
+            restarted,
             gaps: self.gaps,
             attempts: self.attempts,
             budgets: self.budgets.into_values().collect(),
@@ -74,7 +85,7 @@ impl Collector {
             shapes: self.shapes,
             pods: self.pods,
             by_id: self.by_id,
-            by_name: self.by_name,
+            by_name: self.nodes.by_name,
             steps: self.steps,
             double_binds: self.double_binds,
             resizes: self.resizes,
@@ -90,6 +101,7 @@ impl Collector {
                 let name = self.texts.intern(&event.key.name);
                 self.attempts.push(Attempt::read(event.at, &event.object, namespace, name));
             }
+            METRICS_KIND => self.starts.add(event),
             "PodDisruptionBudget.policy" => {
                 let budget = Budget::read(&event.object);
                 self.budgets.insert((budget.namespace.clone(), budget.name.clone()), budget);
@@ -99,7 +111,8 @@ impl Collector {
     }
 
     fn action(&mut self, action: &ActionReport) {
-        if self.phase_at(action.sent) == RunPhase::Play {
+        // An action that was due in the play and left after it was late.
+        if self.phase_at(action.due) == RunPhase::Play {
             self.lateness.add(action);
         }
     }
@@ -107,6 +120,8 @@ impl Collector {
     fn phase(&mut self, mark: &PhaseMark) {
         self.phases.push((mark.at, mark.phase));
         self.unsettled += mark.facts.get(UNSETTLED_FACT).copied().unwrap_or(0);
+        self.is_cut_short |= mark.facts.get(COMPLETE_FACT) == Some(&0);
+        self.lateness.waited(mark.facts.get(LONGEST_WAIT_FACT).copied().unwrap_or(0));
     }
 
     /// Goes by the time, not by the order in the reel: an action is written when its answer is there, which can be
@@ -120,36 +135,27 @@ impl Collector {
         }
     }
 
-    fn node_number(&mut self, name: &str) -> u32 {
-        if let Some(known) = self.by_name.get(name) {
-            return *known;
-        }
-        let number = self.nodes.len() as u32;
-        self.by_name.insert(name.to_owned(), number);
-        self.nodes.push(NodeHistory { name: name.into(), versions: Vec::new() });
-        number
-    }
-
     fn node(&mut self, event: &ObjectEvent) {
-        let number = self.node_number(&event.key.name);
+        let number = self.nodes.number(&event.key.name);
         let facts = (event.verb != Verb::Deleted).then(|| NodeFacts::of(NodeView(&event.object)));
-        self.nodes[number as usize].push(event.at, facts);
+        self.nodes.list[number as usize].push(event.at, facts);
     }
 
     fn pod(&mut self, event: &ObjectEvent) {
-        let view = PodView(&event.object);
-        let (id, uid) = (view.id(), view.uid());
+        let id = PodView(&event.object).id();
         if id.is_empty() {
             return;
         }
-        let uid = hash_of(uid);
-        let known = self.texts.find(id).and_then(|id| self.by_id.get(&id).copied());
+        let uid = hash_of(event.uid.as_str());
+        let (spec, status) = self.sights.of(&event.object, &mut self.nodes, &mut self.texts);
+        let known = self.texts.find(id).and_then(|id| self.by_id.get(id));
         let number = match known {
             Some(number) if self.pods[number as usize].uid == uid => number,
             Some(number) if matches!(event.verb, Verb::Added | Verb::Initial) => {
                 self.leave(number, event.at);
                 let incarnations = self.pods[number as usize].incarnations.saturating_add(1);
-                self.pods[number as usize] = PodFacts { incarnations, ..self.first_sight(event, uid) };
+                let pod = self.first_sight(event, uid, &spec);
+                self.pods[number as usize] = PodFacts { incarnations, ..pod };
                 number
             }
             // The last words of an object that another has replaced.
@@ -162,28 +168,29 @@ impl Collector {
                 }
             }
             None => {
-                let pod = self.first_sight(event, uid);
-                self.by_id.insert(pod.id, self.pods.len() as u32);
+                let pod = self.first_sight(event, uid, &spec);
+                let number = self.pods.len() as u32;
+                self.by_id.set(pod.id, number);
                 self.pods.push(pod);
-                (self.pods.len() - 1) as u32
+                number
             }
         };
-        self.update(number, event);
+        self.update(number, event, &spec, status);
     }
 
-    fn first_sight(&mut self, event: &ObjectEvent, uid: u64) -> PodFacts {
+    fn first_sight(&mut self, event: &ObjectEvent, uid: u64, spec: &SpecSight) -> PodFacts {
         let view = PodView(&event.object);
         PodFacts {
             id: self.texts.intern(view.id()),
-            namespace: self.texts.intern(view.namespace()),
-            name: self.texts.intern(view.name()),
+            namespace: self.texts.intern(event.key.namespace.as_deref().unwrap_or_default()),
+            name: self.texts.intern(&event.key.name),
             workload: self.texts.intern(&workload(view)),
             reason: self.texts.intern(""),
-            shape: self.shapes.intern(&event.object),
+            shape: self.shapes.intern(&event.object, spec),
             node: None,
             nominated: None,
             uid,
-            origin: self.origin(event),
+            origin: self.origin(event, spec.node.is_some()),
             end: None,
             disruption: None,
             incarnations: 1,
@@ -192,8 +199,8 @@ impl Collector {
     }
 
     /// A bound pod that turns up after a gap was decided unseen, not placed by hand.
-    fn origin(&self, event: &ObjectEvent) -> Origin {
-        let bound = PodView(&event.object).node_name().is_some() && !event.inferred;
+    fn origin(&self, event: &ObjectEvent, bound: bool) -> Origin {
+        let bound = bound && !event.inferred;
         match event.verb {
             _ if self.phase_at(event.at) == RunPhase::WarmUp => Origin::WarmUp,
             Verb::Initial if bound => Origin::WarmUp,
@@ -212,73 +219,59 @@ impl Collector {
         self.steps.push(Step::new(at, number, change));
     }
 
-    fn update(&mut self, number: u32, event: &ObjectEvent) {
-        let view = PodView(&event.object);
-        let node = view.node_name().map(|name| self.node_number(name));
-        let nominated = view.0["status"]["nominatedNodeName"].as_str().filter(|name| !name.is_empty());
-        let nominated = nominated.map(|name| self.node_number(name));
-        let message = view.unschedulable_message().map(|message| self.texts.intern(&reasons(message)));
-        let before = self.pods[number as usize].clone();
-        let resized =
-            before.node.is_some() && event.verb == Verb::Modified && self.is_resized(&before, event);
+    fn update(&mut self, number: u32, event: &ObjectEvent, spec: &SpecSight, status: StatusSight) {
         let pod = &mut self.pods[number as usize];
-        reach(pod, event, node.is_some(), nominated.is_some());
-        pod.node = before.node.or(node);
-        pod.nominated = nominated.or(before.nominated);
-        pod.reason = message.unwrap_or(before.reason);
-        let phase = view.phase();
-        pod.end = Some(phase).filter(|phase| phase.is_terminal()).or(pod.end);
-        pod.disruption = view.disruption().or(pod.disruption);
-        let after = pod.clone();
-        if let (Some(first), Some(second)) = (before.node, node)
+        let (first, milestones) = (pod.node, pod.milestones.reached());
+        let is_over = pod.milestones.has(Milestone::Ended);
+        // A bound pod that asks for something else than when it was bound was resized in place.
+        let resized = first.is_some()
+            && event.verb == Verb::Modified
+            && !is_over
+            && spec.requests != self.shapes.list()[pod.shape as usize].requests;
+        reach(pod, event, spec.node.is_some(), status);
+        pod.node = first.or(spec.node);
+        pod.nominated = status.nominated.or(pod.nominated);
+        pod.reason = status.reason.unwrap_or(pod.reason);
+        pod.end = Some(status.phase).filter(|phase| phase.is_terminal()).or(pod.end);
+        pod.disruption = status.disruption.or(pod.disruption);
+        let (node, now) = (pod.node, pod.milestones.reached().since(milestones));
+        if let (Some(first), Some(second)) = (first, spec.node)
             && first != second
         {
             self.double_binds.push((event.at, number, second));
         }
-        self.step(number, event.at, &before, &after);
-        if resized {
-            self.resizes.push(self.shapes.intern(&event.object));
-            self.steps.push(Step::new(event.at, number, Change::Resize(after.node.unwrap_or_default())));
-        }
-    }
-
-    /// Whether a bound pod asks for something else than when it was bound: it was resized in place.
-    fn is_resized(&self, pod: &PodFacts, event: &ObjectEvent) -> bool {
-        let known = &self.shapes.list()[pod.shape as usize].requests;
-        !pod.milestones.has(Milestone::Ended) && Requests::of(&event.object) != *known
-    }
-
-    /// What the event changed in the cluster, if anything.
-    fn step(&mut self, number: u32, at: TraceTime, before: &PodFacts, after: &PodFacts) {
-        let now = |milestone| after.milestones.has(milestone) && !before.milestones.has(milestone);
-        let mut push = |change| self.steps.push(Step::new(at, number, change));
-        if now(Milestone::Added) {
+        let mut push = |change| self.steps.push(Step::new(event.at, number, change));
+        if now.has(Milestone::Added) {
             push(Change::Arrive);
         }
-        if let Some(node) = after.node.filter(|_| before.node.is_none()) {
+        if let Some(node) = node.filter(|_| first.is_none()) {
             push(Change::Bind(node));
         }
-        if let Some(node) = after.node.filter(|_| now(Milestone::Deleting)) {
+        if let Some(node) = node.filter(|_| now.has(Milestone::Deleting)) {
             push(Change::Terminate(node));
         }
-        let was_over = before.milestones.has(Milestone::Ended) || before.milestones.has(Milestone::Gone);
-        if !was_over && (now(Milestone::Ended) || now(Milestone::Gone)) {
-            push(after.node.map_or(Change::Leave, Change::Free));
+        let was_over = is_over || milestones.has(Milestone::Gone);
+        if !was_over && (now.has(Milestone::Ended) || now.has(Milestone::Gone)) {
+            push(node.map_or(Change::Leave, Change::Free));
+        }
+        if let Some(node) = node.filter(|_| resized) {
+            push(Change::Resize(node));
+            self.resizes.push(self.shapes.intern(&event.object, spec));
         }
     }
 }
 
-fn reach(pod: &mut PodFacts, event: &ObjectEvent, bound: bool, nominated: bool) {
-    let view = PodView(&event.object);
-    let phase = view.phase();
+fn reach(pod: &mut PodFacts, event: &ObjectEvent, bound: bool, status: StatusSight) {
+    let phase = status.phase;
+    let is_deleting = PodView(&event.object).is_deleting() || event.verb == Verb::Deleted;
     let mut reach = |milestone, reached: bool, seen: bool| {
         if reached {
             pod.milestones.reach(milestone, event.at, seen && !event.inferred);
         }
     };
     reach(Milestone::Added, true, event.verb == Verb::Added);
-    reach(Milestone::Unscheduled, view.is_marked_unschedulable(), true);
-    reach(Milestone::Nominated, nominated, true);
+    reach(Milestone::Unscheduled, status.unscheduled, true);
+    reach(Milestone::Nominated, status.nominated.is_some(), true);
     // What was there when the recording began happened at some time before.
     let happened_now = event.verb != Verb::Initial;
     reach(Milestone::Scheduled, bound, happened_now);
@@ -288,8 +281,8 @@ fn reach(pod: &mut PodFacts, event: &ObjectEvent, bound: bool, nominated: bool) 
         phase == Phase::Running || phase.is_terminal(),
         happened_now && !phase.is_terminal(),
     );
-    reach(Milestone::Ready, view.is_ready(), happened_now);
-    reach(Milestone::Deleting, view.is_deleting() || event.verb == Verb::Deleted, happened_now);
+    reach(Milestone::Ready, status.ready, happened_now);
+    reach(Milestone::Deleting, is_deleting, happened_now);
     reach(Milestone::Ended, phase.is_terminal(), happened_now);
     reach(Milestone::Gone, event.verb == Verb::Deleted, true);
 }

@@ -2,7 +2,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::Facts;
+use super::{Facts, Fault, RunVerdict};
 
 /// One of the two things compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -61,17 +61,12 @@ pub enum Note {
         /// Nodes of both that are of different classes.
         class_differs: usize,
     },
-    /// Events of a side may be missing.
-    Gaps {
+    /// A side by itself is not fit to be compared.
+    Unfit {
         /// Which side.
         side: Side,
-        /// How many stretches.
-        count: u64,
-    },
-    /// A side's reel was cut off.
-    Unsealed {
-        /// Which side.
-        side: Side,
+        /// Why.
+        fault: Fault,
     },
 }
 
@@ -85,14 +80,13 @@ impl Note {
             Note::Speed { .. } => "speed",
             Note::TieBreak { .. } => "tie-break",
             Note::Nodes { .. } => "nodes",
-            Note::Gaps { .. } => "gaps",
-            Note::Unsealed { .. } => "unsealed",
+            Note::Unfit { fault, .. } => fault.code(),
         }
     }
 
-    /// Whether a reel itself lacks something, rather than that the two differ.
-    pub fn is_loss(&self) -> bool {
-        matches!(self, Note::Gaps { .. } | Note::Unsealed { .. })
+    /// Whether a reel itself is unfit, rather than that the two differ.
+    pub fn is_fault(&self) -> bool {
+        matches!(self, Note::Unfit { .. })
     }
 }
 
@@ -107,14 +101,23 @@ impl fmt::Display for Note {
             Note::Nodes { only_a, only_b, class_differs } => {
                 write!(f, "different nodes: {only_a} only in A, {only_b} only in B, {class_differs} changed")
             }
-            Note::Gaps { side, count } => write!(f, "{} has {count} gaps", side.letter()),
-            Note::Unsealed { side } => write!(f, "{} is not sealed", side.letter()),
+            Note::Unfit { side, fault } => write!(f, "{} {fault}", side.letter()),
         }
     }
 }
 
-/// What two reels do not share. A digest that one of them lacks is no difference.
+/// What two reels do not share, and what is wrong with either. A digest that one of them lacks is no difference.
 pub fn notes(a: &Facts, b: &Facts) -> Vec<Note> {
+    let mut notes = unlike(a, b);
+    for (side, facts) in [(Side::Baseline, a), (Side::Candidate, b)] {
+        let verdict = RunVerdict::of(facts);
+        notes.extend(verdict.faults.into_iter().map(|fault| Note::Unfit { side, fault }));
+    }
+    notes
+}
+
+/// What two reels do not share.
+pub(super) fn unlike(a: &Facts, b: &Facts) -> Vec<Note> {
     let mut notes = Vec::new();
     let differ = |a: &Option<String>, b: &Option<String>| a.is_some() && b.is_some() && a != b;
     if differ(&a.run.trace_digest, &b.run.trace_digest) {
@@ -137,14 +140,6 @@ pub fn notes(a: &Facts, b: &Facts) -> Vec<Note> {
         notes.push(Note::TieBreak { a: tie_a.clone(), b: tie_b.clone() });
     }
     notes.extend(nodes(a, b));
-    for (side, facts) in [(Side::Baseline, a), (Side::Candidate, b)] {
-        if facts.gap_count() > 0 {
-            notes.push(Note::Gaps { side, count: facts.gap_count() });
-        }
-        if !facts.run.sealed {
-            notes.push(Note::Unsealed { side });
-        }
-    }
     notes
 }
 

@@ -5,8 +5,9 @@ use serde::Serialize;
 
 use super::agreement::Place;
 use super::history::{History, NEVER};
+use super::join::join;
 use super::latency::latencies;
-use super::{Agreement, Broken, Facts, Latency, Note, Outcome, Pod, Rung, broken, notes};
+use super::{Agreement, Broken, Contest, Facts, Latency, Note, Outcome, Pod, Rung, broken, notes};
 
 /// What the scheduler did with a pod.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -48,10 +49,25 @@ pub struct Change<'f> {
     /// Whether B's node stands for A's: nodes of one class with the same pods on them, one for the other since the
     /// clusters were last the same.
     pub renamed: bool,
-    /// Whether no pod was decided otherwise before, by the time of the decisions.
+    /// Whether it is the first divergence: the earliest root by the time of the decisions that does more than rename
+    /// nodes, and the earliest divergence where there is no such root.
     pub is_first: bool,
+    /// What the schedulers said of it.
+    pub contest: Contest<'f>,
     /// The earlier of the steps that decided, for the order.
     step: u32,
+}
+
+impl<'f> Change<'f> {
+    /// Whether the schedulers decide otherwise in one state of the cluster, in more than the name of a node.
+    pub fn is_root(&self) -> bool {
+        self.cause == Cause::Root && !self.renamed
+    }
+
+    /// Why no node fitted when a scheduler last said so.
+    pub fn reason(&self) -> Option<&'f str> {
+        self.b.reason().or(self.a.reason())
+    }
 }
 
 /// Two reels side by side.
@@ -80,7 +96,14 @@ pub struct Diff<'f> {
     pub latency: Vec<Latency>,
 }
 
-impl Diff<'_> {
+impl<'f> Diff<'f> {
+    /// All divergences, in the order of the decisions.
+    pub fn in_order(&self) -> Vec<&Change<'f>> {
+        let mut changes: Vec<_> = self.moved.iter().chain(&self.outcome_changed).collect();
+        changes.sort_by_key(|change| change.step);
+        changes
+    }
+
     /// How many matched pods differ on a rung.
     pub fn differing(&self, rung: Rung) -> u64 {
         self.agreement.differing(rung)
@@ -89,13 +112,15 @@ impl Diff<'_> {
 
 /// Sets two reels side by side, pods matched by id.
 pub fn compare<'f>(a: &'f Facts, b: &'f Facts) -> Diff<'f> {
-    let mut sides = Sides::of(a, b);
+    let (mut sides, broken) = join(|| Sides::of(a, b), || broken(&[a], &[b]));
     let (mut agreement, mut changes, mut only_a) = (Agreement::default(), Vec::new(), Vec::new());
+    let mut is_matched = vec![false; b.pods.len()];
     for pod in a.counted() {
-        let Some(other) = b.counted_pod(pod.id()) else {
+        let Some(other) = sides.other(pod) else {
             only_a.push(pod);
             continue;
         };
+        is_matched[other.index as usize] = true;
         let agrees = sides.agrees(pod, other);
         agreement.add(agrees);
         if agrees != Some(Rung::ExactNode) {
@@ -108,13 +133,13 @@ pub fn compare<'f>(a: &'f Facts, b: &'f Facts) -> Diff<'f> {
     Diff {
         notes: notes(a, b),
         only_a,
-        only_b: b.counted().filter(|pod| a.counted_pod(pod.id()).is_none()).collect(),
+        only_b: b.counted().filter(|pod| !is_matched[pod.index as usize]).collect(),
         agreement,
         moved,
         outcome_changed,
         exchanged,
         convergences,
-        broken: broken(&[a], &[b]),
+        broken,
         latency: latencies(&[a], &[b]),
     }
 }
@@ -123,11 +148,37 @@ pub fn compare<'f>(a: &'f Facts, b: &'f Facts) -> Diff<'f> {
 pub(super) struct Sides<'f> {
     a: (&'f Facts, History),
     b: (&'f Facts, History),
+    /// Of each pod of A its number in B; [`NONE`] where B has no such pod, or one of the two does not count.
+    other: Vec<u32>,
+}
+
+/// The number of no pod.
+const NONE: u32 = u32::MAX;
+
+/// Of each pod of A its number in B. Runs of one trace see their pods in about the same order: the pod after the last
+/// match comes first to be looked at.
+fn matched(a: &Facts, b: &Facts) -> Vec<u32> {
+    let mut next = 0;
+    let mut other = |pod: Pod<'_>| {
+        let near = Some(next).filter(|near| *near < b.pods.len() as u32).map(|near| b.pod(near));
+        let near = near.filter(|near| near.is_counted() && near.id() == pod.id());
+        let found = near.or_else(|| b.counted_pod(pod.id()));
+        next = found.map_or(next, |found| found.index + 1);
+        found.map_or(NONE, |found| found.index)
+    };
+    a.pods().map(|pod| if pod.is_counted() { other(pod) } else { NONE }).collect()
 }
 
 impl<'f> Sides<'f> {
     pub(super) fn of(a: &'f Facts, b: &'f Facts) -> Sides<'f> {
-        Sides { a: (a, History::of(a)), b: (b, History::of(b)) }
+        let ((of_a, other), of_b) = join(|| (History::of(a), matched(a, b)), || History::of(b));
+        Sides { a: (a, of_a), b: (b, of_b), other }
+    }
+
+    /// A pod of A in B.
+    fn other(&self, pod: Pod<'f>) -> Option<Pod<'f>> {
+        let number = self.other[pod.index as usize];
+        (number != NONE).then(|| self.b.0.pod(number))
     }
 
     fn agrees(&self, a: Pod<'f>, b: Pod<'f>) -> Option<Rung> {
@@ -147,20 +198,18 @@ impl<'f> Sides<'f> {
         } else {
             bound_a.min(bound_b).min(self.a.1.decided(a)).min(self.b.1.decided(b))
         };
-        Change { a, b, agrees, cause: Cause::Cascade, renamed: false, is_first: false, step }
+        let contest = Contest::of(a, b);
+        Change { a, b, agrees, cause: Cause::Cascade, renamed: false, is_first: false, contest, step }
     }
 
     /// Puts changes in the order of the decisions, says which are roots and which only rename nodes, and counts how
     /// often the clusters came back to the same state.
     pub(super) fn explain(&mut self, changes: &mut [Change<'f>]) -> u64 {
         changes.sort_by_key(|change| change.step);
-        if let Some(first) = changes.first_mut() {
-            first.is_first = true;
-        }
         // Pods that both sides bound, in A's order, with whether the clusters were the same just before.
         let mut both: Vec<(u32, Pod<'f>, Pod<'f>, bool)> = Vec::new();
         for pod in self.a.0.counted().filter(|pod| pod.node().is_some()) {
-            let other = self.b.0.counted_pod(pod.id()).filter(|other| other.node().is_some());
+            let other = self.other(pod).filter(|other| other.node().is_some());
             if let Some(other) = other {
                 let same =
                     self.a.1.before_bind[pod.index as usize] == self.b.1.before_bind[other.index as usize];
@@ -169,7 +218,7 @@ impl<'f> Sides<'f> {
         }
         both.sort_by_key(|(step, ..)| *step);
         let renamed = renamings(&both, &self.a.1, &self.b.1);
-        for change in changes.iter_mut() {
+        for (number, change) in changes.iter_mut().enumerate() {
             let (a, b) = (change.a.index as usize, change.b.index as usize);
             let same = match (change.a.node(), change.b.node()) {
                 (Some(x), Some(y)) if x.name != y.name => self.a.1.before_bind[a] == self.b.1.before_bind[b],
@@ -179,17 +228,25 @@ impl<'f> Sides<'f> {
                 }
                 _ => self.a.1.at_arrival[a] == self.b.1.at_arrival[b],
             };
-            change.cause = if change.is_first || same { Cause::Root } else { Cause::Cascade };
+            // The earliest divergence follows from no other.
+            change.cause = if number == 0 || same { Cause::Root } else { Cause::Cascade };
             change.renamed = renamed.contains(&change.a.index);
+        }
+        let first = changes.iter().position(Change::is_root).unwrap_or(0);
+        if let Some(change) = changes.get_mut(first) {
+            change.is_first = true;
         }
         both.windows(2).filter(|pair| !pair[0].3 && pair[1].3).count() as u64
     }
 }
 
+/// Nodes by nodes.
+type NodeMap = HashMap<u32, u32, foldhash::fast::FixedState>;
+
 /// Which pods, by their number in A, B put on a node that stands for A's: a partial one-to-one mapping of nodes, which
 /// starts anew whenever the clusters are the same and grows by pairs of one class with the same content.
-fn renamings(both: &[(u32, Pod<'_>, Pod<'_>, bool)], a: &History, b: &History) -> HashSet<u32> {
-    let (mut to, mut from): (HashMap<u32, u32>, HashMap<u32, u32>) = (HashMap::new(), HashMap::new());
+fn renamings<'f>(both: &[(u32, Pod<'f>, Pod<'f>, bool)], a: &History, b: &History) -> HashSet<u32> {
+    let (mut to, mut from) = (NodeMap::default(), NodeMap::default());
     let mut renamed = HashSet::new();
     for (_, pod, other, same) in both {
         let (Some(x), Some(y)) = (pod.own().node, other.own().node) else { continue };
@@ -201,12 +258,13 @@ fn renamings(both: &[(u32, Pod<'_>, Pod<'_>, bool)], a: &History, b: &History) -
             to.clear();
             from.clear();
         }
-        let class = |pod: &Pod<'_>| pod.node_when_bound().map(|node| node.class.clone());
-        let alike =
-            a.content[pod.index as usize] == b.content[other.index as usize] && class(pod) == class(other);
+        let class = |pod: Pod<'f>| pod.node_when_bound().map(|node| &node.class);
         let fits = match (to.get(&x), from.get(&y)) {
             (Some(to), Some(from)) => *to == y && *from == x,
-            (None, None) => alike,
+            (None, None) => {
+                a.content[pod.index as usize] == b.content[other.index as usize]
+                    && class(*pod) == class(*other)
+            }
             _ => false,
         };
         if fits {

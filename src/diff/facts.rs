@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -7,7 +7,7 @@ use super::collect::Collector;
 use super::pod::PodFacts;
 use super::shape::Shapes;
 use super::steps::Step;
-use super::texts::{Sym, Texts};
+use super::texts::{Numbers, Texts};
 use super::{Attempt, Budget, Lateness, Milestone, NodeHistory, Origin, Outcome, Pod, Shape};
 use crate::model::{Phase, Record, TraceTime};
 
@@ -33,12 +33,24 @@ pub struct RunFacts {
     pub sealed: bool,
     /// Version of the kubereel that wrote it.
     pub tool_version: Option<String>,
+    /// Wall clock at the start of the reel, ns since the Unix epoch.
+    pub started_wall_ns: i64,
+    /// How late its actions may have been (99th percentile), where the run was told; [`MAX_LATENESS`](super::MAX_LATENESS)
+    /// otherwise.
+    pub max_lateness: Option<Duration>,
+    /// Requests a second that the scheduler's client may send; `None` where its configuration is not known.
+    pub client_qps: Option<f64>,
 }
 
 impl RunFacts {
     /// Whether each action waited for the decision before it, so that decisions do not race.
     pub fn is_lockstep(&self) -> bool {
         self.mode.as_deref() == Some("lockstep")
+    }
+
+    /// Whether actions were sent as fast as the target took them.
+    pub fn is_flood(&self) -> bool {
+        self.mode.as_deref() == Some("flood")
     }
 
     /// Whether actions were sent at their due times, so that lateness means something.
@@ -135,16 +147,20 @@ pub struct Facts {
     pub lateness: Lateness,
     /// Steps of a lockstep run that timed out before their decision was visible.
     pub unsettled: u64,
+    /// Whether the run says that it ended before its plan did.
+    pub is_cut_short: bool,
+    /// Components of the control plane that were started during the run.
+    pub restarted: BTreeSet<String>,
     /// Stretches in which events may be missing, by kind.
     pub gaps: BTreeMap<String, u64>,
-    /// Attempts of the scheduler, in order of time; empty where the reel does not hold its log.
-    pub attempts: Vec<Attempt>,
+    /// Attempts of the scheduler, by pod and then in order of time; empty where the reel does not hold its log.
+    pub(super) attempts: Vec<Attempt>,
     /// Disruption budgets, as last seen.
     pub budgets: Vec<Budget>,
     pub(super) texts: Texts,
     pub(super) shapes: Shapes,
     pub(super) pods: Vec<PodFacts>,
-    pub(super) by_id: HashMap<Sym, u32, foldhash::fast::FixedState>,
+    pub(super) by_id: Numbers,
     pub(super) by_name: HashMap<String, u32>,
     /// Every change of where pods are, in the order of the reel.
     pub(super) steps: Vec<Step>,
@@ -184,7 +200,7 @@ impl Facts {
 
     /// The counted pod of an id.
     pub fn counted_pod(&self, id: &str) -> Option<Pod<'_>> {
-        let index = *self.by_id.get(&self.texts.find(id)?)?;
+        let index = self.by_id.get(self.texts.find(id)?)?;
         Some(self.pod(index)).filter(|pod| pod.is_counted())
     }
 
@@ -200,13 +216,12 @@ impl Facts {
     }
 
     /// The attempts of the scheduler to place a pod, in order of time.
-    pub fn attempts_of(&self, pod: Pod<'_>) -> impl Iterator<Item = &Attempt> {
-        let own = pod.own();
-        let from = pod.reached(Milestone::Added).unwrap_or_default();
-        let is_own = move |attempt: &&Attempt| {
-            attempt.at >= from && attempt.name == own.name && attempt.namespace == own.namespace
-        };
-        self.attempts.iter().filter(is_own)
+    pub fn attempts_of(&self, pod: Pod<'_>) -> &[Attempt] {
+        let (namespace, name) = (pod.own().namespace, pod.own().name);
+        let from = (namespace, name, pod.reached(Milestone::Added).unwrap_or_default());
+        let start = self.attempts.partition_point(|own| own.order() < from);
+        let rest = &self.attempts[start..];
+        &rest[..rest.partition_point(|own| (own.namespace, own.name) == (namespace, name))]
     }
 
     /// How many gaps there are over all kinds.

@@ -1,13 +1,14 @@
 use std::collections::HashSet;
 
 use super::agreement::Place;
+use super::comparable::unlike;
 use super::compare::{Sides, exchanged};
 use super::history::History;
 use super::latency::latencies;
 use super::metrics::judge_metrics;
 use super::{
-    Agreement, Broken, Change, Decision, Facts, Latency, MetricVerdict, Pod, Policy, Problem, Reason, Rung,
-    Side, Verdict, broken, notes,
+    Agreement, Broken, Change, Decision, Facts, Latency, MetricVerdict, Pod, Policy, Problem, Reason,
+    RunVerdict, Rung, Side, Verdict, broken,
 };
 use crate::stats::{self, Energy, energy_test};
 
@@ -92,7 +93,7 @@ pub fn judge<'f>(baseline: &'f [Facts], candidate: &'f [Facts], policy: &Policy)
     let mut result = Groups {
         verdict: Verdict::Invalid,
         reason: Reason::Problems,
-        problems: problems(a, b, policy),
+        problems: problems(a, b),
         rung,
         compared: 0,
         stable: 0,
@@ -206,7 +207,7 @@ impl<'f> Groups<'f> {
     }
 }
 
-fn problems(a: &[&Facts], b: &[&Facts], policy: &Policy) -> Vec<Problem> {
+fn problems(a: &[&Facts], b: &[&Facts]) -> Vec<Problem> {
     let mut problems = Vec::new();
     for (side, runs) in [(Side::Baseline, a), (Side::Candidate, b)] {
         if runs.is_empty() {
@@ -216,28 +217,16 @@ fn problems(a: &[&Facts], b: &[&Facts], policy: &Policy) -> Vec<Problem> {
     let runs: Vec<&Facts> = a.iter().chain(b).copied().collect();
     let ids: HashSet<&str> = runs.iter().flat_map(|run| run.counted()).map(Pod::id).collect();
     for run in &runs {
-        let unlike = notes(runs[0], run).into_iter().filter(|note| !note.is_loss());
-        problems.extend(unlike.map(|note| Problem::Incomparable { reel: run.run.reel.clone(), note }));
-        problems.extend(run_problems(run, policy));
+        let reel = || run.run.reel.clone();
+        problems.extend(
+            unlike(runs[0], run).into_iter().map(|note| Problem::Incomparable { reel: reel(), note }),
+        );
+        let verdict = RunVerdict::of(run);
+        problems.extend(verdict.faults.into_iter().map(|fault| Problem::Unfit { reel: reel(), fault }));
         let missing = ids.len() as u64 - run.counts.pods;
         if missing > 0 {
-            problems.push(Problem::MissingPods { reel: run.run.reel.clone(), count: missing });
+            problems.push(Problem::MissingPods { reel: reel(), count: missing });
         }
     }
     problems
-}
-
-fn run_problems(facts: &Facts, policy: &Policy) -> Vec<Problem> {
-    let reel = || facts.run.reel.clone();
-    let limit = policy.max_lateness_p99;
-    let late = facts.lateness.late.filter(|late| facts.run.is_paced() && late.p99 > limit);
-    [
-        (facts.gap_count() > 0).then(|| Problem::Gaps { reel: reel(), count: facts.gap_count() }),
-        (!facts.run.sealed).then(|| Problem::Unsealed { reel: reel() }),
-        late.map(|late| Problem::Late { reel: reel(), p99: late.p99, limit }),
-        (facts.unsettled > 0).then(|| Problem::Unsettled { reel: reel(), steps: facts.unsettled }),
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
 }

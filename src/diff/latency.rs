@@ -9,26 +9,32 @@ use crate::stats::Summary;
 pub enum Metric {
     /// From the first sight of a pod to the first sight of its node name.
     CreateToSchedule,
+    /// From the first sight of a pod's node name to the first sight of its phase `Running`.
+    ScheduleToRunning,
     /// From the first sight of a pod to the first sight of its phase `Running`.
     CreateToRunning,
 }
 
 impl Metric {
     /// All latencies of a report.
-    pub const ALL: [Metric; 2] = [Metric::CreateToSchedule, Metric::CreateToRunning];
+    pub const ALL: [Metric; 3] =
+        [Metric::CreateToSchedule, Metric::ScheduleToRunning, Metric::CreateToRunning];
 
     /// The name in tables and JSON.
     pub fn as_str(self) -> &'static str {
         match self {
             Metric::CreateToSchedule => "create_to_schedule",
+            Metric::ScheduleToRunning => "schedule_to_running",
             Metric::CreateToRunning => "create_to_running",
         }
     }
 
-    fn milestone(self) -> Milestone {
+    /// Where it begins and ends.
+    fn milestones(self) -> (Milestone, Milestone) {
         match self {
-            Metric::CreateToSchedule => Milestone::Scheduled,
-            Metric::CreateToRunning => Milestone::Running,
+            Metric::CreateToSchedule => (Milestone::Added, Milestone::Scheduled),
+            Metric::ScheduleToRunning => (Milestone::Scheduled, Milestone::Running),
+            Metric::CreateToRunning => (Milestone::Added, Milestone::Running),
         }
     }
 }
@@ -50,7 +56,8 @@ pub struct Latency {
 pub(super) fn latencies(a: &[&Facts], b: &[&Facts]) -> Vec<Latency> {
     let of = |runs: &[&Facts], metric: Metric| {
         let pods = runs.iter().flat_map(|facts| facts.counted());
-        Summary::of(pods.filter_map(|pod| pod.between(Milestone::Added, metric.milestone())))
+        let (from, to) = metric.milestones();
+        Summary::of(pods.filter_map(|pod| pod.between(from, to)))
     };
     Metric::ALL.map(|metric| Latency { metric, a: of(a, metric), b: of(b, metric) }).to_vec()
 }

@@ -1,4 +1,5 @@
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::{Facts, RunFacts};
 use crate::trace::{Ending, Header, Reader, TraceError};
@@ -50,5 +51,27 @@ fn run_facts(path: &Path, header: &Header) -> RunFacts {
         tie_break: run.and_then(|run| text(&run.tie_break)),
         sealed: false,
         tool_version: text(&header.writer),
+        started_wall_ns: header.started_wall_ns,
+        max_lateness: run.map(|run| Duration::from_nanos(run.max_lateness_ns)).filter(|max| !max.is_zero()),
+        client_qps: run.and_then(|run| client_qps(&run.scheduler_config)),
+    }
+}
+
+/// `clientConnection.qps` of a `KubeSchedulerConfiguration`, 50 where it says nothing
+/// (`pkg/scheduler/apis/config/v1/defaults.go`, v1.37.2); `None` where the configuration is not known.
+fn client_qps(config: &str) -> Option<f64> {
+    let config: serde_json::Value = serde_json::from_str(config).ok()?;
+    Some(config["clientConnection"]["qps"].as_f64().filter(|qps| *qps > 0.0).unwrap_or(50.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::client_qps;
+
+    #[test]
+    fn the_limit_of_the_client_is_the_configured_one_or_the_default() {
+        assert_eq!(client_qps(r#"{"clientConnection": {"qps": 45}}"#), Some(45.0));
+        assert_eq!(client_qps("{}"), Some(50.0));
+        assert_eq!(client_qps(""), None);
     }
 }

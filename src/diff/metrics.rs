@@ -1,6 +1,7 @@
 //! Numbers of whole runs, and verdicts on them. A run is one observation, however many pods it has: pods of one run
 //! share queue, machine and moment.
 
+use super::windows::Queue;
 use super::{Facts, Milestone, Pod};
 use crate::stats::{Change, Curve, Gated, Judged, Observation, gate, quantile, shift};
 
@@ -9,6 +10,12 @@ const LEAST_SECONDS: f64 = 0.005;
 
 /// Pods that a run needs for its 99th percentile to be judged.
 const ENOUGH_FOR_P99: usize = 1000;
+
+/// Seconds with pods waiting throughout that a run needs for its saturated throughput to be judged.
+const ENOUGH_SATURATED: usize = 10;
+
+/// How near the limit of the scheduler's client a throughput may come before it is the limit's and not the scheduler's.
+const NEAR_LIMIT: f64 = 0.05;
 
 /// A number of a run: the larger, the worse.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -22,12 +29,20 @@ pub enum RunMetric {
     MeanWait,
     /// Seconds from the first creation to the last binding, by pod bound: throughput upside down.
     SecondsPerPod,
+    /// The same over only those seconds in which a pod waited all the time, so that the scheduler and not the arrivals
+    /// decide; of runs with at least ten such seconds.
+    SecondsPerPodSaturated,
 }
 
 impl RunMetric {
     /// All that are judged together.
-    pub const ALL: [RunMetric; 4] =
-        [RunMetric::ScheduleP50, RunMetric::ScheduleP99, RunMetric::MeanWait, RunMetric::SecondsPerPod];
+    pub const ALL: [RunMetric; 5] = [
+        RunMetric::ScheduleP50,
+        RunMetric::ScheduleP99,
+        RunMetric::MeanWait,
+        RunMetric::SecondsPerPod,
+        RunMetric::SecondsPerPodSaturated,
+    ];
 
     /// The name in tables and JSON.
     pub fn as_str(self) -> &'static str {
@@ -36,6 +51,7 @@ impl RunMetric {
             RunMetric::ScheduleP99 => "create_to_schedule_p99",
             RunMetric::MeanWait => "mean_wait",
             RunMetric::SecondsPerPod => "seconds_per_pod",
+            RunMetric::SecondsPerPodSaturated => "seconds_per_pod_saturated",
         }
     }
 
@@ -43,8 +59,12 @@ impl RunMetric {
     pub fn margin(self) -> f64 {
         match self {
             RunMetric::ScheduleP50 | RunMetric::MeanWait => 0.10,
-            RunMetric::ScheduleP99 | RunMetric::SecondsPerPod => 0.15,
+            RunMetric::ScheduleP99 | RunMetric::SecondsPerPod | RunMetric::SecondsPerPodSaturated => 0.15,
         }
+    }
+
+    fn is_throughput(self) -> bool {
+        matches!(self, RunMetric::SecondsPerPod | RunMetric::SecondsPerPodSaturated)
     }
 
     /// The number of a run; `None` where it has too few pods for it.
@@ -63,6 +83,10 @@ impl RunMetric {
                 let bound: Vec<_> = facts.counted().filter_map(|pod| pod.at(Milestone::Scheduled)).collect();
                 let last = bound.iter().max()?;
                 Some(last.since(first).as_secs_f64() / bound.len() as f64)
+            }
+            RunMetric::SecondsPerPodSaturated => {
+                let rate = Queue::of(facts).saturated_rate(ENOUGH_SATURATED);
+                rate.filter(|rate| *rate > 0.0).map(f64::recip)
             }
         }
     }
@@ -102,6 +126,9 @@ pub struct MetricVerdict {
     pub margin: f64,
     /// What the runs say.
     pub judged: Judged,
+    /// Whether a run's saturated throughput lies within 5 % of what its scheduler's client may send
+    /// ([`RunFacts::client_qps`](super::RunFacts::client_qps)): then it is the limit that is measured.
+    pub at_client_limit: bool,
 }
 
 /// Judges the numbers of runs whose times are the scheduler's: none of a run in lockstep.
@@ -122,15 +149,21 @@ pub(super) fn judge_metrics(a: &[&Facts], b: &[&Facts], margin: Option<f64>) -> 
     let gated: Vec<_> =
         found.iter().map(|(metric, a, b)| Gated { a, b, margin: margin_of(*metric) }).collect();
     let judged = gate(&gated);
+    let at_limit = a.iter().chain(b).any(|facts| is_at_client_limit(facts));
     let verdict = |((metric, a, b), mut judged): ((RunMetric, Vec<f64>, Vec<f64>), Judged)| {
         let moved = shift(&a, &b, 0.05).map_or(0.0, |shift| shift.value.abs());
-        let is_latency = metric != RunMetric::SecondsPerPod;
-        if is_latency && moved < LEAST_SECONDS && judged.change == Change::Regressed {
+        if !metric.is_throughput() && moved < LEAST_SECONDS && judged.change == Change::Regressed {
             judged.change = Change::Equivalent;
         }
-        MetricVerdict { metric, margin: margin_of(metric), a, b, judged }
+        let at_client_limit = metric == RunMetric::SecondsPerPodSaturated && at_limit;
+        MetricVerdict { metric, margin: margin_of(metric), a, b, judged, at_client_limit }
     };
     found.into_iter().zip(judged).map(verdict).collect()
+}
+
+fn is_at_client_limit(facts: &Facts) -> bool {
+    let rate = Queue::of(facts).saturated_rate(ENOUGH_SATURATED);
+    rate.zip(facts.run.client_qps).is_some_and(|(rate, limit)| rate >= limit * (1.0 - NEAR_LIMIT))
 }
 
 /// The longest wait up to which every run knows how many still wait: where the longest wait of a run ended, none does
@@ -173,6 +206,38 @@ mod tests {
         let one = judge(&fast[..1], &slow[..1], &Policy::default());
         assert_eq!(one.verdict, Verdict::Inconclusive);
         assert!(one.metrics.iter().all(|metric| metric.judged.change == Change::Inconclusive));
+    }
+
+    /// 1,200 pods at once, of which `rate` a second are bound.
+    fn burst(rate: u64, runs: u64) -> Vec<Facts> {
+        let run = |n: u64| {
+            let mut run = Run::in_mode(&format!("{rate}-{n}"), "open");
+            run.run.client_qps = Some(50.0);
+            run.node("n1", "64", "a");
+            for pod in 0..1_200 {
+                run.pod(&format!("p{pod}")).added(0).bound((pod + 1) * 1000 / rate + n, "n1");
+            }
+            run.facts()
+        };
+        (0..runs).map(run).collect()
+    }
+
+    #[test]
+    fn a_tenth_less_throughput_is_found_within_a_margin_of_a_twentieth_and_its_limit_is_named() {
+        let (fast, slow) = (burst(50, 6), burst(45, 6));
+        let policy = Policy { margin: Some(0.05), ..Policy::default() };
+        let groups = judge(&fast, &slow, &policy);
+        assert_eq!(groups.verdict, Verdict::Changed);
+        let saturated =
+            groups.metrics.iter().find(|m| m.metric == RunMetric::SecondsPerPodSaturated).unwrap();
+        assert_eq!(saturated.judged.change, Change::Regressed);
+        let ratio = saturated.judged.ratio.unwrap().value;
+        assert!((ratio - 50.0 / 45.0).abs() < 0.01, "{ratio}");
+        assert!(saturated.at_client_limit);
+        let (fast, slow) = (burst(50, 3), burst(45, 3));
+        let few = judge(&fast, &slow, &policy);
+        let saturated = few.metrics.iter().find(|m| m.metric == RunMetric::SecondsPerPodSaturated).unwrap();
+        assert_eq!((saturated.judged.change, saturated.judged.runs_needed), (Change::Inconclusive, Some(4)));
     }
 
     #[test]

@@ -50,29 +50,52 @@ impl Milestone {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Milestones {
     at: [TraceTime; Milestone::ALL.len()],
-    reached: u16,
-    seen: u16,
+    reached: Reached,
+    seen: Reached,
+}
+
+/// A set of milestones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Reached(u16);
+
+impl Reached {
+    pub(super) fn has(self, milestone: Milestone) -> bool {
+        self.0 & (1 << milestone as u16) != 0
+    }
+
+    fn add(&mut self, milestone: Milestone) {
+        self.0 |= 1 << milestone as u16;
+    }
+
+    /// What is in this set and not in an earlier one.
+    pub(super) fn since(self, earlier: Reached) -> Reached {
+        Reached(self.0 & !earlier.0)
+    }
 }
 
 impl Milestones {
     /// Keeps the first time only. `seen` is false where the instant is not known, only that it has passed.
     pub(super) fn reach(&mut self, milestone: Milestone, at: TraceTime, seen: bool) {
-        let bit = 1 << milestone as u16;
-        if self.reached & bit == 0 {
-            self.reached |= bit;
+        if !self.has(milestone) {
+            self.reached.add(milestone);
             self.at[milestone as usize] = at;
             if seen {
-                self.seen |= bit;
+                self.seen.add(milestone);
             }
         }
     }
 
     pub(super) fn has(&self, milestone: Milestone) -> bool {
-        self.reached & (1 << milestone as u16) != 0
+        self.reached.has(milestone)
+    }
+
+    /// All that was reached.
+    pub(super) fn reached(&self) -> Reached {
+        self.reached
     }
 
     fn seen_at(&self, milestone: Milestone) -> Option<TraceTime> {
-        (self.seen & (1 << milestone as u16) != 0).then_some(self.at[milestone as usize])
+        self.seen.has(milestone).then_some(self.at[milestone as usize])
     }
 }
 

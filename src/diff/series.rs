@@ -1,6 +1,6 @@
 use std::collections::HashMap;
 
-use super::steps::Change;
+use super::usage::Usage;
 use super::{Facts, Shape};
 use crate::model::TraceTime;
 
@@ -34,34 +34,17 @@ pub fn series(facts: &Facts, points: usize) -> Series {
         ..Series::default()
     };
     let typical = typical(facts);
-    let mut state = State { waiting: 0, used: vec![(0, 0); facts.nodes.len()] };
-    let mut asked: Vec<u32> = facts.pods.iter().map(|pod| pod.shape).collect();
-    let (mut steps, mut resizes) = (facts.steps.iter().peekable(), facts.resizes.iter());
+    let mut usage = Usage::of(facts);
+    let mut steps = facts.steps.iter().peekable();
     let length = facts.span.duration();
     for point in 0..points {
         let share = point as f64 / (points - 1).max(1) as f64;
         let at = facts.span.start + length.mul_f64(share);
         while let Some(step) = steps.next_if(|step| step.at <= at) {
-            let own = step.pod as usize;
-            let shape = &facts.shapes()[asked[own] as usize];
-            match step.change() {
-                Change::Arrive => state.waiting += 1,
-                Change::Leave => state.waiting = state.waiting.saturating_sub(1),
-                Change::Bind(node) => {
-                    state.waiting = state.waiting.saturating_sub(1);
-                    state.put(node, shape);
-                }
-                Change::Free(node) => state.take(node, shape),
-                Change::Resize(node) => {
-                    state.take(node, shape);
-                    asked[own] = resizes.next().copied().unwrap_or(asked[own]);
-                    state.put(node, &facts.shapes()[asked[own] as usize]);
-                }
-                Change::Terminate(_) => {}
-            }
+            usage.step(step);
         }
         series.seconds.push(length.mul_f64(share).as_secs_f64());
-        state.measure(facts, at, &typical, &mut series);
+        measure(&usage, facts, at, &typical, &mut series);
     }
     series
 }
@@ -80,55 +63,34 @@ fn typical(facts: &Facts) -> Vec<(f64, &Shape)> {
     counts.into_iter().map(share).collect()
 }
 
-struct State {
-    waiting: u64,
-    /// CPU (thousandths) and memory (bytes) asked for on each node.
-    used: Vec<(u64, u64)>,
-}
-
-impl State {
-    fn put(&mut self, node: u32, shape: &Shape) {
-        let used = &mut self.used[node as usize];
-        used.0 += shape.requests.cpu_milli;
-        used.1 += shape.requests.memory_bytes;
+fn measure(usage: &Usage<'_>, facts: &Facts, at: TraceTime, typical: &[(f64, &Shape)], into: &mut Series) {
+    let share = |part: u64, of: u64| if of == 0 { 0.0 } else { part as f64 / of as f64 };
+    let (mut all, mut used, mut nodes, mut apart) = ((0, 0), (0, 0), 0_u64, 0.0);
+    let (mut idle_cpu, mut unusable) = (0.0, 0.0);
+    for (number, node) in facts.nodes.iter().enumerate() {
+        let (cpu, memory) = (usage.on[number].cpu_milli, usage.on[number].memory_bytes);
+        let Some(facts) = node.at(at) else {
+            into.nodes[number].1.push(0.0);
+            continue;
+        };
+        let (all_cpu, all_memory) = (facts.allocatable("cpu"), facts.allocatable("memory") / 1000);
+        let (cpu_share, memory_share) = (share(cpu, all_cpu), share(memory, all_memory));
+        into.nodes[number].1.push(cpu_share);
+        nodes += 1;
+        apart += (cpu_share - memory_share).abs();
+        all = (all.0 + all_cpu, all.1 + all_memory);
+        used = (used.0 + cpu, used.1 + memory);
+        let (idle, free) = (all_cpu.saturating_sub(cpu), all_memory.saturating_sub(memory));
+        idle_cpu += idle as f64;
+        let fits = |shape: &Shape| shape.requests.cpu_milli <= idle && shape.requests.memory_bytes <= free;
+        let lost: f64 = typical.iter().filter(|(_, shape)| !fits(shape)).map(|(share, _)| share).sum();
+        unusable += lost * idle as f64;
     }
-
-    fn take(&mut self, node: u32, shape: &Shape) {
-        let used = &mut self.used[node as usize];
-        used.0 = used.0.saturating_sub(shape.requests.cpu_milli);
-        used.1 = used.1.saturating_sub(shape.requests.memory_bytes);
-    }
-
-    fn measure(&self, facts: &Facts, at: TraceTime, typical: &[(f64, &Shape)], into: &mut Series) {
-        let share = |part: u64, of: u64| if of == 0 { 0.0 } else { part as f64 / of as f64 };
-        let (mut all, mut used, mut nodes, mut apart) = ((0, 0), (0, 0), 0_u64, 0.0);
-        let (mut idle_cpu, mut unusable) = (0.0, 0.0);
-        for (number, node) in facts.nodes.iter().enumerate() {
-            let (cpu, memory) = self.used[number];
-            let Some(facts) = node.at(at) else {
-                into.nodes[number].1.push(0.0);
-                continue;
-            };
-            let (all_cpu, all_memory) = (facts.allocatable("cpu"), facts.allocatable("memory") / 1000);
-            let (cpu_share, memory_share) = (share(cpu, all_cpu), share(memory, all_memory));
-            into.nodes[number].1.push(cpu_share);
-            nodes += 1;
-            apart += (cpu_share - memory_share).abs();
-            all = (all.0 + all_cpu, all.1 + all_memory);
-            used = (used.0 + cpu, used.1 + memory);
-            let (idle, free) = (all_cpu.saturating_sub(cpu), all_memory.saturating_sub(memory));
-            idle_cpu += idle as f64;
-            let fits =
-                |shape: &Shape| shape.requests.cpu_milli <= idle && shape.requests.memory_bytes <= free;
-            let lost: f64 = typical.iter().filter(|(_, shape)| !fits(shape)).map(|(share, _)| share).sum();
-            unusable += lost * idle as f64;
-        }
-        into.pending.push(self.waiting);
-        into.cpu.push(share(used.0, all.0));
-        into.memory.push(share(used.1, all.1));
-        into.imbalance.push(if nodes == 0 { 0.0 } else { apart / nodes as f64 });
-        into.fragmentation.push(if idle_cpu > 0.0 { unusable / idle_cpu } else { 0.0 });
-    }
+    into.pending.push(usage.waiting);
+    into.cpu.push(share(used.0, all.0));
+    into.memory.push(share(used.1, all.1));
+    into.imbalance.push(if nodes == 0 { 0.0 } else { apart / nodes as f64 });
+    into.fragmentation.push(if idle_cpu > 0.0 { unusable / idle_cpu } else { 0.0 });
 }
 
 #[cfg(test)]

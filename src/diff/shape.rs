@@ -5,6 +5,7 @@ use std::hash::{BuildHasher, Hash, Hasher};
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 
+use super::sight::SpecSight;
 use crate::model::{Json, Requests, Text};
 
 /// A port of the node itself that a pod takes.
@@ -52,29 +53,57 @@ pub struct Shape {
 }
 
 impl Shape {
-    fn of(pod: &Json) -> Shape {
-        let (spec, metadata) = (&pod["spec"], &pod["metadata"]);
-        let mut shape = Shape {
-            requests: Requests::of(pod),
-            priority: spec["priority"].as_i64().unwrap_or(0) as i32,
-            labels: metadata["labels"].clone(),
+    fn of(pod: &Json, asked: &Requests, alike: u64) -> Shape {
+        let spec = &pod["spec"];
+        Shape {
+            requests: asked.clone(),
+            priority: priority(spec),
+            labels: pod["metadata"]["labels"].clone(),
             node_selector: spec["nodeSelector"].clone(),
             affinity: spec["affinity"].clone(),
             tolerations: spec["tolerations"].clone(),
             spread: spec["topologySpreadConstraints"].clone(),
             ports: host_ports(spec),
-            alike: 0,
-        };
-        let mut hasher = FixedState::default().build_hasher();
-        metadata["namespace"].as_str().unwrap_or_default().hash(&mut hasher);
-        (&shape.requests, shape.priority, &shape.ports).hash(&mut hasher);
-        for part in [&shape.labels, &shape.node_selector, &shape.affinity, &shape.tolerations, &shape.spread]
-        {
-            hash_json(part, &mut hasher);
+            alike,
         }
-        shape.alike = hasher.finish();
-        shape
     }
+
+    /// Whether a pod has this shape.
+    fn is_of(&self, pod: &Json, asked: &Requests) -> bool {
+        let spec = &pod["spec"];
+        self.requests == *asked
+            && self.labels == pod["metadata"]["labels"]
+            && self.priority == priority(spec)
+            && self.node_selector == spec["nodeSelector"]
+            && self.affinity == spec["affinity"]
+            && self.tolerations == spec["tolerations"]
+            && self.spread == spec["topologySpreadConstraints"]
+            && self.ports == host_ports(spec)
+    }
+}
+
+/// A hash of all that the scheduler reads of a `spec`, but for what it asks for; the same in every reel.
+pub(super) fn hash_spec(spec: &Json) -> u64 {
+    let mut hasher = FixedState::default().build_hasher();
+    (priority(spec), host_ports(spec)).hash(&mut hasher);
+    for part in ["nodeSelector", "affinity", "tolerations", "topologySpreadConstraints"] {
+        hash_json(&spec[part], &mut hasher);
+    }
+    hasher.finish()
+}
+
+/// A hash of a namespace, of what is read of a `spec` and of labels; the same in every reel.
+fn hash_pod(pod: &Json, spec: &SpecSight) -> u64 {
+    let mut hasher = FixedState::default().build_hasher();
+    let metadata = &pod["metadata"];
+    metadata["namespace"].as_str().unwrap_or_default().hash(&mut hasher);
+    (&spec.requests, spec.hash).hash(&mut hasher);
+    hash_json(&metadata["labels"], &mut hasher);
+    hasher.finish()
+}
+
+fn priority(spec: &Json) -> i32 {
+    spec["priority"].as_i64().unwrap_or(0) as i32
 }
 
 fn host_ports(spec: &Json) -> Vec<HostPort> {
@@ -126,16 +155,17 @@ pub(super) struct Shapes {
 
 impl Shapes {
     /// The number of a pod's shape.
-    pub(super) fn intern(&mut self, pod: &Json) -> u32 {
-        let shape = Shape::of(pod);
-        let list = &mut self.list;
-        let found = self.table.find(shape.alike, |at| list[*at as usize] == shape);
-        if let Some(at) = found {
+    pub(super) fn intern(&mut self, pod: &Json, spec: &SpecSight) -> u32 {
+        let (list, hash) = (&mut self.list, hash_pod(pod, spec));
+        let is_same = |at: &u32| {
+            let known = &list[*at as usize];
+            known.alike == hash && known.is_of(pod, &spec.requests)
+        };
+        if let Some(at) = self.table.find(hash, is_same) {
             return *at;
         }
         let at = list.len() as u32;
-        let hash = shape.alike;
-        list.push(shape);
+        list.push(Shape::of(pod, &spec.requests, hash));
         self.table.insert_unique(hash, at, |at| list[*at as usize].alike);
         at
     }
@@ -155,6 +185,8 @@ impl PartialEq for Shapes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::diff::sight::{Nodes, Sights};
+    use crate::diff::texts::Texts;
     use serde_json::json;
 
     #[test]
@@ -165,10 +197,14 @@ mod tests {
             .into()
         };
         let mut shapes = Shapes::default();
-        let first = shapes.intern(&pod("a", "1", "p"));
-        assert_eq!(shapes.intern(&pod("a", "1", "q")), first);
-        assert_ne!(shapes.intern(&pod("a", "2", "p")), first);
-        assert_ne!(shapes.intern(&pod("b", "1", "p")), first);
+        let mut intern = |pod: Json| {
+            let (spec, _) = Sights::default().of(&pod, &mut Nodes::default(), &mut Texts::default());
+            shapes.intern(&pod, &spec)
+        };
+        let first = intern(pod("a", "1", "p"));
+        assert_eq!(intern(pod("a", "1", "q")), first);
+        assert_ne!(intern(pod("a", "2", "p")), first);
+        assert_ne!(intern(pod("b", "1", "p")), first);
     }
 
     #[test]
@@ -177,7 +213,7 @@ mod tests {
             {"containerPort": 81, "hostPort": 80, "hostIP": "10.0.0.1", "protocol": "UDP"},
             {"containerPort": 82, "hostPort": 80, "hostIP": "10.0.0.1"}, {"containerPort": 9}]}]}})
         .into();
-        let ports = Shape::of(&pod).ports;
+        let ports = host_ports(&pod["spec"]);
         assert_eq!(ports.len(), 3);
         assert!(ports[0].conflicts(&ports[2]) && !ports[0].conflicts(&ports[1]));
     }

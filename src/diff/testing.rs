@@ -30,6 +30,9 @@ impl Run {
             tie_break: None,
             sealed: true,
             tool_version: Some("0.1.0".to_owned()),
+            started_wall_ns: 0,
+            max_lateness: None,
+            client_qps: None,
         };
         Run { run, records: Vec::new() }
     }
@@ -54,9 +57,22 @@ impl Run {
     }
 
     pub(crate) fn unsettled(&mut self, at: u64, steps: u64) -> &mut Run {
-        let facts = [(UNSETTLED_FACT.to_owned(), steps)].into();
+        self.end_facts(at, &[(UNSETTLED_FACT, steps)])
+    }
+
+    /// The end of the run, with these numbers.
+    pub(crate) fn end_facts(&mut self, at: u64, facts: &[(&str, u64)]) -> &mut Run {
+        let facts = facts.iter().map(|(name, number)| ((*name).to_owned(), *number)).collect();
         let mark = PhaseMark { at: TraceTime::from_millis(at), phase: RunPhase::End, facts };
         self.records.push(Record::Phase(mark));
+        self
+    }
+
+    /// A look at a component that was started at a second of the wall clock.
+    pub(crate) fn metrics(&mut self, at: u64, component: &str, started: u64) -> &mut Run {
+        let object = json!({"apiVersion": "kubereel.dev/v1", "kind": "ComponentMetrics", "metadata": {"name": component},
+            "series": {"process_start_time_seconds": started as f64}});
+        self.event(at, Verb::Modified, false, object);
         self
     }
 
@@ -79,9 +95,19 @@ impl Run {
             due,
             sent,
             answered: sent,
+            retries: 0,
             status,
             error: String::new(),
         }));
+        self
+    }
+
+    /// What the scheduler said of an attempt.
+    pub(crate) fn attempt(&mut self, at: u64, pod: &str, mut object: Value) -> &mut Run {
+        object["apiVersion"] = "kubereel.dev/v1".into();
+        object["kind"] = "SchedulingAttempt".into();
+        object["metadata"] = json!({"name": pod, "namespace": "prod", "uid": format!("attempt-{at}")});
+        self.event(at, Verb::Added, false, object);
         self
     }
 

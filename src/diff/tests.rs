@@ -61,7 +61,7 @@ fn a_delayed_pod_changes_latency_and_no_decision() {
     assert_eq!(schedule.metric, Metric::CreateToSchedule);
     assert_eq!(schedule.a.unwrap().max, Duration::from_millis(5));
     assert_eq!(schedule.b.unwrap().max, Duration::from_millis(65));
-    assert_eq!(diff.latency[1].b.unwrap().max, Duration::from_millis(85));
+    assert_eq!(diff.latency[2].b.unwrap().max, Duration::from_millis(85));
 }
 
 #[test]
@@ -208,7 +208,30 @@ fn notes_say_what_two_reels_do_not_share() {
     let codes: Vec<_> = found.iter().map(Note::code).collect();
     assert_eq!(codes, ["trace", "mode", "speed", "nodes", "gaps", "unsealed"]);
     assert_eq!(found[3], Note::Nodes { only_a: 0, only_b: 1, class_differs: 1 });
-    assert_eq!(found.iter().filter(|note| note.is_loss()).count(), 2);
+    assert_eq!(found.iter().filter(|note| note.is_fault()).count(), 2);
+}
+
+#[test]
+fn a_server_that_is_older_than_the_run_has_not_restarted() {
+    let mut run = placed("a", &["n1"]);
+    run.run.started_wall_ns = 1_000_000_000_000;
+    // Two servers behind one address, both there before the run.
+    run.metrics(1, "kube-apiserver", 700).metrics(2, "kube-apiserver", 900).metrics(3, "kube-apiserver", 700);
+    assert!(RunVerdict::of(&run.facts()).is_valid());
+    run.metrics(4, "kube-apiserver", 1005);
+    let found = RunVerdict::of(&run.facts());
+    assert_eq!(found.faults, [Fault::Restarted { component: "kube-apiserver".to_owned() }]);
+    assert_eq!(found.faults[0].to_string(), "saw kube-apiserver restart");
+}
+
+#[test]
+fn what_the_run_decided_otherwise_is_no_failure() {
+    let mut run = placed("a", &["n1"]);
+    run.action(1, 0, 404).action(2, 0, 409).action(3, 0, 201);
+    assert!(RunVerdict::of(&run.facts()).is_valid());
+    run.action(4, 0, 422).action(5, 0, 403).action(6, 0, 429);
+    let text = RunVerdict::of(&run.facts()).faults[0].to_string();
+    assert_eq!(text, "had actions that failed: 1 throttled, 2 refused");
 }
 
 #[test]
@@ -296,11 +319,25 @@ fn runs_that_cannot_be_judged_say_why() {
     let mut unsettled = good();
     unsettled.unsettled(90, 1);
     assert_eq!(codes(&unsettled), ["unsettled"]);
+    let mut cut = good();
+    cut.end_facts(90, &[(COMPLETE_FACT, 0)]);
+    assert_eq!(codes(&cut), ["cut-short"]);
+    let mut failed = good();
+    failed.action(10, 0, 409).action(11, 0, 503).action(12, 0, 0);
+    assert_eq!(codes(&failed), ["failed"]);
+    let mut restarted = good();
+    restarted.run.started_wall_ns = 1_000_000_000_000;
+    restarted.metrics(1, "kube-apiserver", 900).metrics(2, "kube-apiserver", 1010).metrics(3, "etcd", 1010);
+    assert_eq!(codes(&restarted), ["restarted"]);
     assert_eq!(codes(&placed("short", &["n1"])), ["missing-pods"]);
     let mut late = good();
     late.run.mode = Some("open".to_owned());
     late.action(10, 500, 201);
     assert_eq!(codes(&late), ["mode", "late"]);
+    late.run.max_lateness = Some(Duration::from_secs(1));
+    assert_eq!(codes(&late), ["mode"]);
+    late.end_facts(90, &[(LONGEST_WAIT_FACT, 2_000_000_000)]);
+    assert_eq!(codes(&late), ["mode", "saturated"]);
     let (a, b) = ([cluster("a").facts()], [cluster("b").facts()]);
     let empty = judge(&a, &b, &Policy::default());
     assert_eq!(empty.problems, [Problem::NoPods]);

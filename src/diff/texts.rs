@@ -47,6 +47,28 @@ impl PartialEq for Texts {
     }
 }
 
+/// A number for some of the symbols of a [`Texts`].
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Numbers(Vec<u32>);
+
+impl Numbers {
+    const NONE: u32 = u32::MAX;
+
+    /// The number of a symbol.
+    pub(super) fn get(&self, symbol: Sym) -> Option<u32> {
+        self.0.get(symbol.0 as usize).copied().filter(|number| *number != Self::NONE)
+    }
+
+    /// Gives a symbol a number.
+    pub(super) fn set(&mut self, symbol: Sym, number: u32) {
+        let at = symbol.0 as usize;
+        if self.0.len() <= at {
+            self.0.resize(at + 1, Self::NONE);
+        }
+        self.0[at] = number;
+    }
+}
+
 fn slice<'t>(bytes: &'t str, ends: &[usize], at: u32) -> &'t str {
     let at = at as usize;
     let from = at.checked_sub(1).map_or(0, |before| ends[before]);

@@ -1,26 +1,22 @@
 use std::fmt;
-use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{Note, RunMetric, Rung, Side};
+use super::{Fault, Note, RunMetric, Rung, Side};
 
-/// What counts as a change, and as a run that can be judged.
+/// What counts as a change.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Policy {
     /// The rung on which a pod that differs is a change. Runs whose decisions race are judged on
     /// [`Rung::NodeClass`] at the finest.
     pub fail_on: Rung,
-    /// A paced run whose actions were later than this (99th percentile) is invalid.
-    pub max_lateness_p99: Duration,
     /// The relative difference of a run's numbers that does not matter; `None` for each number's own.
     pub margin: Option<f64>,
 }
 
 impl Default for Policy {
-    /// Exact node; a tenth of the scheduler's shortest back-off (1 s), so that lateness cannot reorder its retries.
     fn default() -> Self {
-        Policy { fail_on: Rung::ExactNode, max_lateness_p99: Duration::from_millis(100), margin: None }
+        Policy { fail_on: Rung::ExactNode, margin: None }
     }
 }
 
@@ -156,33 +152,12 @@ pub enum Problem {
         /// In what; the first baseline run is A, this run is B.
         note: Note,
     },
-    /// Events may be missing.
-    Gaps {
+    /// A run by itself is not fit to be judged.
+    Unfit {
         /// The run.
         reel: String,
-        /// How many stretches.
-        count: u64,
-    },
-    /// The reel was cut off.
-    Unsealed {
-        /// The run.
-        reel: String,
-    },
-    /// Actions were sent too late.
-    Late {
-        /// The run.
-        reel: String,
-        /// 99th percentile of lateness.
-        p99: Duration,
-        /// What was allowed.
-        limit: Duration,
-    },
-    /// Decisions did not show before the next action.
-    Unsettled {
-        /// The run.
-        reel: String,
-        /// After how many actions.
-        steps: u64,
+        /// Why.
+        fault: Fault,
     },
     /// Pods of other runs are not in this one.
     MissingPods {
@@ -200,10 +175,7 @@ impl Problem {
             Problem::NoRuns { .. } => "no-runs",
             Problem::NoPods => "no-pods",
             Problem::Incomparable { note, .. } => note.code(),
-            Problem::Gaps { .. } => "gaps",
-            Problem::Unsealed { .. } => "unsealed",
-            Problem::Late { .. } => "late",
-            Problem::Unsettled { .. } => "unsettled",
+            Problem::Unfit { fault, .. } => fault.code(),
             Problem::MissingPods { .. } => "missing-pods",
         }
     }
@@ -215,14 +187,7 @@ impl fmt::Display for Problem {
             Problem::NoRuns { side } => write!(f, "side {} has no run", side.letter()),
             Problem::NoPods => f.write_str("no pod is in all runs"),
             Problem::Incomparable { reel, note } => write!(f, "{reel} against the first run: {note}"),
-            Problem::Gaps { reel, count } => write!(f, "{reel} has {count} gaps"),
-            Problem::Unsealed { reel } => write!(f, "{reel} is not sealed"),
-            Problem::Late { reel, p99, limit } => {
-                write!(f, "{reel} was late: p99 {p99:.1?}, allowed {limit:.1?}; try a lower --speed")
-            }
-            Problem::Unsettled { reel, steps } => {
-                write!(f, "{reel}: after {steps} actions the decision did not show in time")
-            }
+            Problem::Unfit { reel, fault } => write!(f, "{reel} {fault}"),
             Problem::MissingPods { reel, count } => {
                 write!(f, "{reel} lacks {count} pods that other runs have")
             }

@@ -1,3 +1,5 @@
+use std::borrow::Cow;
+
 use crate::model::{Json, PodView};
 
 /// Labels that name a workload, the most telling first: what controllers set themselves, then what people and charts
@@ -15,19 +17,17 @@ const SUFFIX_LETTERS: &str = "bcdfghjklmnpqrstvwxz2456789";
 
 /// Names what a pod belongs to: its controller, with a Deployment in place of its replica sets. Replayed pods have no
 /// owners, so there labels name it, and failing those the pod's name without its generated suffixes.
-pub fn workload(pod: PodView<'_>) -> String {
+pub fn workload(pod: PodView<'_>) -> Cow<'_, str> {
     if let Some(owner) = pod.owner() {
-        return match owner.strip_prefix("ReplicaSet/") {
-            Some(set) => strip_hash(set, 6..=10).map_or(owner.clone(), |name| format!("Deployment/{name}")),
-            None => owner,
-        };
+        let deployment = owner.strip_prefix("ReplicaSet/").and_then(|set| strip_hash(set, 6..=10));
+        return deployment.map(|name| format!("Deployment/{name}")).unwrap_or(owner).into();
     }
     let labels = &pod.0["metadata"]["labels"];
     let label = WORKLOAD_LABELS.iter().find_map(|key| Some((key, label(labels, key)?)));
     match label {
-        Some((&"statefulset.kubernetes.io/pod-name", name)) => strip_ordinal(name).to_owned(),
-        Some((_, name)) => name.to_owned(),
-        None => strip_generated(pod.name()).to_owned(),
+        Some((&"statefulset.kubernetes.io/pod-name", name)) => strip_ordinal(name).into(),
+        Some((_, name)) => name.into(),
+        None => strip_generated(pod.name()).into(),
     }
 }
 
@@ -62,12 +62,12 @@ mod tests {
     use serde_json::json;
 
     fn named(name: &str) -> String {
-        workload(PodView(&json!({"metadata": {"name": name}}).into()))
+        workload(PodView(&json!({"metadata": {"name": name}}).into())).into_owned()
     }
 
     fn owned(kind: &str, name: &str) -> String {
         let owners = json!([{"kind": kind, "name": name, "controller": true}]);
-        workload(PodView(&json!({"metadata": {"name": "p", "ownerReferences": owners}}).into()))
+        workload(PodView(&json!({"metadata": {"name": "p", "ownerReferences": owners}}).into())).into_owned()
     }
 
     #[test]

@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
@@ -56,6 +57,13 @@ impl Default for Shard {
     /// All nodes.
     fn default() -> Self {
         Shard { index: 0, count: 1 }
+    }
+}
+
+impl fmt::Display for Shard {
+    /// `1/3`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.index, self.count)
     }
 }
 

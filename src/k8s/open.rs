@@ -22,7 +22,11 @@ pub(super) struct Refused {
 impl Refused {
     /// There was no answer, or none that makes sense.
     pub(super) fn broken(path: &str, what: String) -> Refused {
-        let error = K8sError::Transport { doing: format!("GET {path}"), what };
+        Refused::of(K8sError::Transport { doing: format!("GET {path}"), what })
+    }
+
+    /// An error that says nothing of when to come again.
+    pub(super) fn of(error: K8sError) -> Refused {
         Refused { error, retry_after: None }
     }
 }
@@ -30,8 +34,19 @@ impl Refused {
 /// Sends a GET and returns the body of a successful answer, as a stream. `within` is how long the server may take
 /// to begin its answer.
 pub(super) async fn open(client: &kube::Client, path: &str, within: Duration) -> Result<Body, Refused> {
-    let broken = |what| Refused::broken(path, what);
-    let request = http::Request::get(path).body(Body::empty()).map_err(|e| broken(e.to_string()))?;
+    let request = http::Request::get(path).body(Body::empty());
+    let request = request.map_err(|e| Refused::broken(path, e.to_string()))?;
+    begin(client, request, || format!("GET {path}"), within).await
+}
+
+/// The same for any request; `doing` says in messages what it is.
+pub(super) async fn begin(
+    client: &kube::Client,
+    request: http::Request<Body>,
+    doing: impl Fn() -> String,
+    within: Duration,
+) -> Result<Body, Refused> {
+    let broken = |what| Refused::of(K8sError::Transport { doing: doing(), what });
     let answer = timeout(within, client.send(request)).await;
     let answer = answer.map_err(|_| broken(format!("no answer within {within:?}")))?;
     let answer = answer.map_err(|e| broken(chain(&e)))?;
@@ -43,7 +58,7 @@ pub(super) async fn open(client: &kube::Client, path: &str, within: Duration) ->
     let (reason, message) = explanation(answer.into_body(), within).await;
     let reason = reason.unwrap_or_else(|| status.canonical_reason().unwrap_or("error").to_owned());
     Err(Refused {
-        error: K8sError::Api { doing: format!("GET {path}"), status: status.as_u16(), reason, message },
+        error: K8sError::Api { doing: doing(), status: status.as_u16(), reason, message },
         retry_after: seconds.map(Duration::from_secs),
     })
 }

@@ -1,8 +1,14 @@
+use std::time::Duration;
+
 use http::header::CONTENT_TYPE;
+use http_body_util::BodyExt;
+use kube::client::Body;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use tokio::time::timeout;
 
-use super::error::K8sError;
+use super::error::{K8sError, chain};
+use super::open::{Refused, begin, open};
 use crate::model::{Json, Kind, ObjectKey, Text};
 
 /// How a patch is merged.
@@ -119,6 +125,21 @@ impl Request {
         &self.body
     }
 
+    /// Whether it creates an object.
+    pub(super) fn is_creation(&self) -> bool {
+        self.method == http::Method::POST
+    }
+
+    /// Whether it deletes an object.
+    pub(super) fn is_deletion(&self) -> bool {
+        self.method == http::Method::DELETE
+    }
+
+    /// What it posted to a collection, read back.
+    pub(super) fn get_created(&self, name: &str) -> Request {
+        Request::get(format!("{}/{name}", self.path))
+    }
+
     fn to_http(&self) -> Result<http::Request<Vec<u8>>, http::Error> {
         let mut builder = http::Request::builder().method(&self.method).uri(&self.path);
         if !self.content.is_empty() {
@@ -178,6 +199,35 @@ pub async fn send_brief(client: &kube::Client, request: &Request) -> Result<Brie
     let http = request.to_http().map_err(|e| broken(e.to_string()))?;
     let text = client.request_text(http).await.map_err(|e| K8sError::of(request.describe(), e))?;
     serde_json::from_str(&text).map_err(|e| broken(format!("the answer is not JSON: {e}")))
+}
+
+/// Sends a request and reads the whole answer, if it comes in time.
+pub(super) async fn exchange(
+    client: &kube::Client,
+    request: &Request,
+    within: Duration,
+) -> Result<Reply, Refused> {
+    let broken = |what: String| Refused::of(K8sError::Transport { doing: request.describe(), what });
+    let http = request.to_http().map_err(|e| broken(e.to_string()))?.map(Body::from);
+    let body = begin(client, http, || request.describe(), within).await?;
+    let whole = timeout(within, body.collect()).await;
+    let whole = whole.map_err(|_| broken(format!("the answer did not end within {within:?}")))?;
+    let bytes = whole.map_err(|e| broken(chain(&e)))?.to_bytes();
+    let body = serde_json::from_slice(&bytes).map_err(|e| broken(format!("the answer is not JSON: {e}")))?;
+    Ok(Reply { body })
+}
+
+/// Reads a page that is not JSON, such as `/metrics`.
+///
+/// # Errors
+/// As [`send`].
+pub async fn fetch_text(client: &kube::Client, path: &str, within: Duration) -> Result<String, K8sError> {
+    let broken = |what: String| K8sError::Transport { doing: format!("GET {path}"), what };
+    let body = open(client, path, within).await.map_err(|refused| refused.error)?;
+    let whole = timeout(within, body.collect()).await;
+    let whole = whole.map_err(|_| broken(format!("the answer did not end within {within:?}")))?;
+    let bytes = whole.map_err(|e| broken(chain(&e)))?.to_bytes();
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// Sends a request and reads the whole answer.

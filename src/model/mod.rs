@@ -2,6 +2,7 @@
 
 mod amounts;
 mod event;
+mod failure;
 mod fit;
 mod json;
 mod kind;
@@ -15,6 +16,7 @@ mod time;
 
 pub use amounts::{Amounts, allocatable, amounts};
 pub use event::{ObjectEvent, ObjectKey, Verb};
+pub use failure::Failure;
 pub use fit::{Machine, Wants};
 pub(crate) use json::spliced;
 pub use json::{Fate, Json, Map, Reading, Rule, Rules, Text, Texts};

@@ -106,6 +106,11 @@ impl<'a> PodView<'a> {
         self.0["spec"]["nodeName"].as_str().filter(|name| !name.is_empty())
     }
 
+    /// The node where the scheduler makes room for the pod.
+    pub fn nominated_node(self) -> Option<&'a str> {
+        self.0["status"]["nominatedNodeName"].as_str().filter(|name| !name.is_empty())
+    }
+
     /// The scheduler that the pod asks for.
     pub fn scheduler_name(self) -> &'a str {
         self.0["spec"]["schedulerName"].as_str().unwrap_or("default-scheduler")

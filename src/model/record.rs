@@ -160,6 +160,14 @@ pub struct ActionReport {
     /// What went wrong, empty for success.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub error: String,
+    /// How often the request was made again.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub retries: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// The phases of a replay.

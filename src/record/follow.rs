@@ -35,6 +35,7 @@ pub(super) struct Follower {
     clock: Arc<dyn Clock>,
     sink: Sink,
     tap: Option<Tap>,
+    tap_only: bool,
     redaction: Arc<Redaction>,
     known: Known,
     /// Up to when nothing is missing.
@@ -60,8 +61,8 @@ impl Follower {
         options: &RecordOptions,
     ) -> Follower {
         let (known, complete) = (Known::new(kind.kind.clone()), clock.now());
-        let RecordOptions { redaction, tap, .. } = options.clone();
-        Follower { kind, clock, sink, tap, redaction, known, complete, away: None, synced: false }
+        let RecordOptions { redaction, tap, tap_only, .. } = options.clone();
+        Follower { kind, clock, sink, tap, tap_only, redaction, known, complete, away: None, synced: false }
     }
 
     /// Follows the kind until it is stopped, or refused before the first list. What is open by then is a gap.
@@ -148,7 +149,9 @@ impl Follower {
             // What happened before the first list is not part of the recording.
             self.away = self.away.take().filter(|away| away.reason == GapReason::Unreadable);
             self.close_gap(at);
-            self.sink.push(Record::Synced(Synced { at, kind: self.kind_name(), rv }));
+            if !self.tap_only {
+                self.sink.push(Record::Synced(Synced { at, kind: self.kind_name(), rv }));
+            }
             self.synced = true;
         }
         self.complete = at;
@@ -219,6 +222,9 @@ impl Follower {
             tap(&event);
         }
         let mut held = Duration::ZERO;
+        if self.tap_only {
+            return held;
+        }
         if !self.sink.has_room() {
             let from = self.clock.now();
             while !self.sink.has_room() {

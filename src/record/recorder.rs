@@ -60,6 +60,8 @@ pub struct RecordOptions {
     pub redaction: Arc<Redaction>,
     /// Sees every event.
     pub tap: Option<Tap>,
+    /// Events go to the tap alone: another process records them. What may be missing is still written.
+    pub tap_only: bool,
     /// The patience of the watches.
     pub limits: WatchLimits,
 }

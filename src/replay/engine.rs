@@ -5,17 +5,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
+use super::on_error::OnError;
 use super::plan::{Action, NodeChange, Submission};
 use super::refill::Refills;
+use super::status::Tally;
 use super::tainting::Tainting;
 use super::target::RUN_ANNOTATION;
 use super::world::{Whereabouts, World, WorldState};
 use crate::hollow::{Fleet, HollowRequest, Leases, TraceNow, registration};
 use crate::k8s::{Answer, K8sError, PatchType, Request, Submitter};
 use crate::model::{
-    ActionKind, ActionReport, Kind, NODE, NodeView, ObjectKey, POD, ReadyStatus, Record, TraceTime,
+    ActionKind, ActionReport, Failure, Kind, NODE, NodeView, Note, ObjectKey, POD, ReadyStatus, Record,
+    TraceTime,
 };
-use crate::pace::Clock;
+use crate::pace::{Clock, Stop};
 use crate::trace::Sink;
 
 /// What both modes of a run share: how actions become requests, and how their answers become records.
@@ -34,6 +37,9 @@ pub(super) struct Engine {
     /// The newest resourceVersion of a pod that an answer told of.
     pub(super) written: Arc<AtomicU64>,
     pub(super) refills: Arc<Mutex<Refills>>,
+    pub(super) tally: Arc<Tally>,
+    pub(super) on_error: OnError,
+    pub(super) stop: Stop,
 }
 
 /// When an action was due, on both time lines.
@@ -160,6 +166,7 @@ impl Engine {
 
     /// What the hollow side must know before the request is out.
     pub(super) fn prepare(&self, action: &Action) {
+        self.tally.hand_over();
         match action {
             // Before it exists, so that no pod can be bound to a node that the fleet does not know.
             Action::CreateNode { object } => self.fleet().add_node(object),
@@ -194,6 +201,8 @@ impl Engine {
             Ok(_) => (200, String::new()),
             Err(error) => (error.status().unwrap_or(0), error.to_string()),
         };
+        self.tally.answered(due.run, answer.sent);
+        self.react(kind, key, status, &error);
         if kind == ActionKind::CreateNode
             && let Ok(reply) = &answer.result
             && NodeView(&reply.body).ready() != ReadyStatus::Unknown
@@ -210,7 +219,19 @@ impl Engine {
             answered: answer.answered,
             status,
             error,
+            retries: answer.retries,
         });
+    }
+
+    /// Ends the run after a failure of a kind that is to end it.
+    fn react(&self, kind: ActionKind, key: &ObjectKey, status: u16, error: &str) {
+        let ends = Failure::of_status(status).is_some_and(|failure| self.on_error.stops_on(failure));
+        if ends && !self.stop.is_stopped() {
+            let text = format!("stopped, as --on-error says: {kind} {key} failed: {error}");
+            tracing::error!("{text}");
+            self.sink.push(Record::Note(Note { at: self.clock.now(), text }));
+            self.stop.stop();
+        }
     }
 
     /// Writes down an action whose object is not there any more: nothing was sent.
@@ -222,7 +243,7 @@ impl Engine {
             reason: "Gone".to_owned(),
             message: "the pod is not there any more in this run".to_owned(),
         });
-        self.report(kind, key, due, &Answer { sent: now, answered: now, result });
+        self.report(kind, key, due, &Answer { sent: now, answered: now, retries: 0, result });
     }
 
     /// Writes down what a hollow node did to a pod.

@@ -8,24 +8,38 @@ use std::time::Duration;
 use super::attempts::AttemptLog;
 use super::engine::{Due, Engine};
 use super::lockstep::{Lockstep, StepWall};
-use super::open::{self, OpenTime};
+use super::observe::{self, Observer};
+use super::on_error::OnError;
+use super::open::{self, LEAD, OpenTime};
 use super::plan::{Action, Plan, Submission};
 use super::preflight::{Finding, Severity, preflight};
 use super::refill::{self, Refills, place_of};
 use super::scheduler::{Baseline, SchedulerProbe};
+use super::shard;
+use super::status::{RunSnapshot, RunStatus};
 use super::tainting::Tainting;
 use super::world::{DEFAULT_SCHEDULER, PodNow, World, WorldState};
 use tokio::task::JoinHandle;
 
-use crate::hollow::{Driver, Fleet, Leases, SeenPod, TraceNow};
-use crate::k8s::{ConnectOptions, K8sError, Submitter, Target};
+use crate::diff::{COMPLETE_FACT, LONGEST_WAIT_FACT, UNSETTLED_FACT};
+use crate::hollow::{Driver, Fleet, Leases, SeenPod, Shard, TraceNow};
+use crate::k8s::{ConnectOptions, K8sError, Patience, Submitter, Target};
 use crate::model::{Note, ObjectEvent, PhaseMark, Record, RunPhase, TraceTime};
-use crate::pace::{Clock, ManualClock, Stop, SystemClock};
+use crate::pace::{Clock, ManualClock, Stop, SystemClock, Timeline};
 use crate::record::{RecordError, RecordOptions, Recorder, Redaction, Tap, default_kinds};
 use crate::trace::{ClusterInfo, Header, ReelThread, RunInfo, Sink, Summary, TraceError, WriteOptions};
 
 /// Requests in flight at once.
-const LANES: usize = 256;
+const AT_ONCE: usize = 256;
+
+/// For how long requests are made again where nobody says otherwise: an API server restarts in less.
+pub const RETRY: Duration = Duration::from_mins(2);
+
+/// How often metrics are recorded where nobody says otherwise.
+pub const METRICS_EVERY: Duration = Duration::from_secs(15);
+
+/// Header label of a part of a run: which part of how many.
+pub const SHARD_LABEL: &str = "shard";
 
 /// How long a new node may keep its not-ready taint.
 const NODE_PATIENCE: Duration = Duration::from_secs(30);
@@ -43,20 +57,23 @@ pub enum Mode {
     },
     /// Each action waits until the scheduler has come to rest from the last one.
     Lockstep,
+    /// As fast as the target takes it.
+    Flood,
 }
 
 impl Mode {
-    /// `open` or `lockstep`.
+    /// `open`, `lockstep` or `flood`.
     pub fn name(&self) -> &'static str {
         match self {
             Mode::Open { .. } => "open",
             Mode::Lockstep => "lockstep",
+            Mode::Flood => "flood",
         }
     }
 
     fn tainting(&self) -> Tainting {
         match self {
-            Mode::Open { .. } => Tainting::Controller,
+            Mode::Open { .. } | Mode::Flood => Tainting::Controller,
             Mode::Lockstep => Tainting::Replay,
         }
     }
@@ -81,6 +98,22 @@ pub struct RunOptions {
     pub allow_existing: bool,
     /// How long to wait after the last action for what it caused.
     pub drain: Duration,
+    /// For how long a request is made again that the target may take later.
+    pub retry: Duration,
+    /// What ends the run.
+    pub on_error: OnError,
+    /// Addresses of the control plane's components but for the API server, by name: their metrics go into the reel.
+    pub components: BTreeMap<String, String>,
+    /// How often metrics are recorded, besides at the start and at the end.
+    pub metrics_every: Duration,
+    /// Tells how it is going.
+    pub status: RunStatus,
+    /// Which part of a run this process plays, where several share it.
+    pub shard: Option<Shard>,
+    /// Id of the run; absent: a new one. Parts of a run have the same.
+    pub run_id: Option<String>,
+    /// When the play starts, ns since the Unix epoch; absent: after the warm-up. Parts of a run have the same.
+    pub start_at_wall_ns: Option<i64>,
     /// The command line, for the header.
     pub command: Vec<String>,
     /// Where the trace comes from, for the header; mode and speed are filled in.
@@ -89,17 +122,13 @@ pub struct RunOptions {
     pub scheduler_version: String,
 }
 
-/// How a run went, besides what its reel says.
+/// A run that was made; how it went says its reel.
 #[derive(Debug, Clone)]
 pub struct RunSummary {
     /// Id of the run: in its reel's header, and on everything that it made.
     pub id: String,
     /// Counts of the run's reel.
     pub reel: Summary,
-    /// Whether every action of the plan went out.
-    pub complete: bool,
-    /// Lockstep steps after which the scheduler did not come to rest.
-    pub restless: u64,
 }
 
 /// Why a run could not be made.
@@ -133,6 +162,29 @@ pub enum ReplayError {
         what: String,
         /// What the server said.
         source: K8sError,
+    },
+    /// Lockstep in parts.
+    #[error(
+        "lockstep waits after each action, so it cannot be shared: use --mode open or flood with --shard"
+    )]
+    SharedLockstep,
+    /// The warm-up took too long.
+    #[error(
+        "the warm-up ended {late:.1?} too late for the instant that --start-at says; clean the target and choose a later one"
+    )]
+    StartPassed {
+        /// By how much.
+        late: Duration,
+    },
+    /// The first part has not made the context.
+    #[error(
+        "{object} is still not there after {patience:?}: shard 0 makes it; does it run, with the same trace and --run-id?"
+    )]
+    NoContext {
+        /// The object that is made last.
+        object: String,
+        /// How long was waited.
+        patience: Duration,
     },
     /// The trace has nothing to play.
     #[error(
@@ -169,17 +221,21 @@ pub async fn run(
     if plan.nodes.is_empty() && plan.actions.is_empty() {
         return Err(ReplayError::NothingToPlay);
     }
-    let findings = preflight(target, &plan, options.mode, options.allow_existing).await?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
+    let header = header(target, options, clock.wall_ns());
+    let findings = preflight(target, &plan, options.mode, options.allow_existing, &header.id).await?;
     if findings.iter().any(|finding| finding.severity == Severity::Error) {
         return Err(ReplayError::Unfit { findings });
     }
+    let shard = options.shard.unwrap_or_default();
+    let awaited = plan.awaited(shard);
+    let plan = plan.part(shard);
     let probe = match (&options.scheduler_url, options.mode) {
+        (_, Mode::Lockstep) if shard.count > 1 => return Err(ReplayError::SharedLockstep),
         (Some(url), _) => Some(SchedulerProbe::connect(connect, url).await?),
         (None, Mode::Lockstep) => return Err(ReplayError::NoScheduler),
-        (None, Mode::Open { .. }) => None,
+        (None, Mode::Open { .. } | Mode::Flood) => None,
     };
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
-    let header = header(target, options, clock.wall_ns());
     let write = WriteOptions { overwrite: options.overwrite, ..WriteOptions::default() };
     let reel = ReelThread::start(&options.out, &header, write)?;
     for finding in &findings {
@@ -187,25 +243,38 @@ pub async fn run(
         reel.sink().push(Record::Note(Note { at: clock.now(), text: format!("preflight: {finding}") }));
     }
     let id = header.id;
-    let log = options.scheduler_log.clone();
+    // The first part looks for all.
+    let is_first = shard.index == 0;
+    let log = options.scheduler_log.clone().filter(|_| is_first);
     let log = log.and_then(|path| AttemptLog::follow(path, options.score_point, clock.clone(), reel.sink()));
-    let stage = Stage::set(target, &plan, id.clone(), clock, reel.sink(), options.mode).await?;
-    let played = stage.play(plan, probe, options, stop).await;
+    let components = observe::components(&target.client, connect, &options.components).await?;
+    let components = if is_first { components } else { Vec::new() };
+    let observer = Observer::start(components, options.metrics_every, clock.clone(), reel.sink()).await;
+    let stage = Stage::set(target, &plan, id.clone(), clock, reel.sink(), options, stop).await?;
+    let ready = match &awaited {
+        Some(object) => shard::wait_for(&target.client, object, stop).await,
+        None => Ok(()),
+    };
+    let played = match ready {
+        Ok(()) => stage.play(plan, probe, options, stop).await,
+        Err(error) => Err(error),
+    };
+    observer.finish().await;
     stage.recorder.stop().await;
     if let Some(log) = log {
         log.finish();
     }
-    let (complete, restless) = played?;
-    Ok(RunSummary { id, reel: reel.seal()?, complete, restless })
+    played?;
+    Ok(RunSummary { id, reel: reel.seal()? })
 }
 
 fn header(target: &Target, options: &RunOptions, wall_ns: i64) -> Header {
     let speed = match options.mode {
         Mode::Open { speed } => speed,
-        Mode::Lockstep => 0.0,
+        Mode::Lockstep | Mode::Flood => 0.0,
     };
     Header {
-        id: uuid::Uuid::new_v4().to_string(),
+        id: options.run_id.clone().unwrap_or_else(|| uuid::Uuid::new_v4().to_string()),
         writer: concat!("kubereel ", env!("CARGO_PKG_VERSION")).to_owned(),
         command: options.command.clone(),
         started_wall_ns: wall_ns,
@@ -215,6 +284,7 @@ fn header(target: &Target, options: &RunOptions, wall_ns: i64) -> Header {
             context: target.context.clone(),
         },
         redaction: Redaction::default().described(),
+        labels: options.shard.map(|shard| (SHARD_LABEL.to_owned(), shard.to_string())).into_iter().collect(),
         run: Some(RunInfo { mode: options.mode.name().to_owned(), speed, ..options.source.clone() }),
         ..Header::default()
     }
@@ -236,22 +306,27 @@ impl Stage {
         run_id: String,
         clock: Arc<dyn Clock>,
         sink: Sink,
-        mode: Mode,
+        options: &RunOptions,
+        stop: &Stop,
     ) -> Result<Stage, ReplayError> {
+        let mode = options.mode;
         let behaviours = plan.behaviours.clone();
         let behaviour = move |pod: &SeenPod| {
             let known = behaviours.get(pod.id()).or_else(|| behaviours.get(place_of(pod.id())));
             known.cloned().unwrap_or_default()
         };
-        let fleet = Arc::new(Mutex::new(Fleet::new(behaviour)));
+        let shard = options.shard.unwrap_or_default();
+        let fleet = Arc::new(Mutex::new(Fleet::new(behaviour).with_shard(shard.index, shard.count)));
         let (virtual_time, open_time) = (Arc::new(ManualClock::default()), OpenTime::default());
         virtual_time.advance_to(plan.origin);
         let now = trace_now(mode, plan.origin, &clock, &virtual_time, &open_time);
         let stamp = clock.clone();
-        let submitter = Submitter::start(&target.client, LANES, &(Arc::new(move || stamp.now()) as _));
+        let go_on = stop.clone();
+        let patience = Patience { within: options.retry, goes_on: Arc::new(move || !go_on.is_stopped()) };
+        let submitter = Submitter::start(&target.client, AT_ONCE, &(Arc::new(move || stamp.now()) as _));
         let engine = Engine {
             run_id,
-            submitter,
+            submitter: submitter.patient(patience),
             clock: clock.clone(),
             sink: sink.clone(),
             world: World::default(),
@@ -262,11 +337,16 @@ impl Stage {
             seq: Arc::new(AtomicU64::new(0)),
             written: Arc::new(AtomicU64::new(0)),
             refills: Arc::new(Mutex::new(Refills::of(plan))),
+            tally: Arc::default(),
+            on_error: options.on_error.clone(),
+            stop: stop.clone(),
         };
+        engine.tell(&options.status, plan);
         engine.mark(RunPhase::WarmUp, BTreeMap::new());
-        let driver = matches!(mode, Mode::Open { .. }).then(|| engine.driver(&open_time));
-        let options = RecordOptions { tap: Some(engine.tap()), ..RecordOptions::default() };
-        let recorder = Recorder::start(target.session(), default_kinds(), options, sink, clock).await?;
+        let driver = (mode != Mode::Lockstep).then(|| engine.driver(&open_time));
+        let tap_only = shard.index > 0;
+        let record = RecordOptions { tap: Some(engine.tap()), tap_only, ..RecordOptions::default() };
+        let recorder = Recorder::start(target.session(), default_kinds(), record, sink, clock).await?;
         Ok(Stage { engine, recorder, virtual_time, open_time, driver })
     }
 
@@ -290,24 +370,26 @@ impl Stage {
         })
     }
 
-    /// Warm-up, play and drain; says whether all actions went out and how many steps found no rest.
+    /// Warm-up, play and drain.
     async fn play(
         &self,
         plan: Plan,
         probe: Option<SchedulerProbe>,
         options: &RunOptions,
         stop: &Stop,
-    ) -> Result<(bool, u64), ReplayError> {
+    ) -> Result<(), ReplayError> {
         let lockstep = match probe {
             Some(probe) if options.mode == Mode::Lockstep => Some(self.lockstep(probe).await?),
             _ => None,
         };
         self.warm_up(&plan, lockstep.as_ref()).await?;
+        let start = self.start(options.start_at_wall_ns, stop).await?;
         let count = plan.actions.len() as u64;
         tracing::info!(
             "play: {count} inputs over {:.0} s of trace",
             plan.end.since(plan.origin).as_secs_f64()
         );
+        self.engine.submitter.take_longest_wait();
         let refilling = (self.driver.is_some() && self.engine.refills().is_closed_loop())
             .then(|| tokio::spawn(refill::drive(self.engine.clone(), self.open_time.clone())));
         self.engine.mark(RunPhase::Play, BTreeMap::from([("inputs".to_owned(), count)]));
@@ -317,27 +399,48 @@ impl Stage {
                 (steps.complete, steps.restless, steps.taken)
             }
             (None, Mode::Open { speed }) => {
-                let all =
-                    open::play(&self.engine, &self.open_time, plan.origin, speed, plan.actions, stop).await;
+                let line = Timeline { start, origin: plan.origin, speed };
+                let all = open::play(&self.engine, &self.open_time, line, plan.actions, stop).await;
+                (all, 0, count)
+            }
+            (None, Mode::Flood) => {
+                let line = Timeline { start, origin: plan.origin, speed: 1.0 };
+                let all = open::flood(&self.engine, &self.open_time, line, plan.actions, stop).await;
                 (all, 0, count)
             }
             (None, Mode::Lockstep) => return Err(ReplayError::NoScheduler),
         };
         let facts = |pairs: &[(&str, u64)]| pairs.iter().map(|(k, v)| ((*k).to_owned(), *v)).collect();
-        self.engine
-            .mark(RunPhase::Drain, facts(&[("steps", steps), (crate::diff::UNSETTLED_FACT, restless)]));
+        self.engine.mark(RunPhase::Drain, facts(&[("steps", steps), (UNSETTLED_FACT, restless)]));
         if complete && self.driver.is_some() {
-            self.drain(plan.end, options.drain, stop).await;
+            self.drain(plan.end, options, stop).await;
         }
         refilling.inspect(JoinHandle::abort);
-        let counts = [
+        let waited = self.engine.submitter.take_longest_wait().as_nanos() as u64;
+        let end = [
             ("left-out", plan.left.0.values().sum()),
-            ("complete", u64::from(complete)),
             ("replacements", plan.replacements.len() as u64),
             ("refills", self.engine.refills().made()),
+            (COMPLETE_FACT, complete.into()),
+            (LONGEST_WAIT_FACT, waited),
         ];
-        self.engine.mark(RunPhase::End, facts(&counts));
-        Ok((complete, restless))
+        self.engine.mark(RunPhase::End, facts(&end));
+        Ok(())
+    }
+
+    /// When the play starts, on the run's clock: a moment from now, or at an instant of the wall clock, for which it waits.
+    async fn start(&self, at_wall_ns: Option<i64>, stop: &Stop) -> Result<TraceTime, ReplayError> {
+        let clock = &self.engine.clock;
+        let Some(at) = at_wall_ns else { return Ok(clock.now() + LEAD) };
+        let signal = at.saturating_sub(LEAD.as_nanos() as i64).saturating_sub(clock.wall_ns());
+        let wait = Duration::from_nanos(signal.unsigned_abs());
+        if signal < 0 {
+            return Err(ReplayError::StartPassed { late: wait });
+        }
+        let start = clock.now() + wait + LEAD;
+        tracing::info!("the play starts in {:.1} s", wait.as_secs_f64());
+        self.engine.world.until(wait, |_| stop.is_stopped()).await;
+        Ok(start)
     }
 
     /// Makes what was there when the trace starts: context, nodes one at a time, then the pods on them.
@@ -405,12 +508,15 @@ impl Stage {
     }
 
     /// Waits for the end of the trace's time line and until no pod is on its way and no hollow node owes one anything
-    /// (pods that were bound late end late), at most `limit` longer.
-    async fn drain(&self, end: TraceTime, limit: Duration, stop: &Stop) {
+    /// (pods that were bound late end late), at most [`RunOptions::drain`] longer. A flood has no time line, and leaves its
+    /// pods running.
+    async fn drain(&self, end: TraceTime, options: &RunOptions, stop: &Stop) {
+        let (limit, is_flood) = (options.drain, options.mode == Mode::Flood);
         let rest = self.open_time.due(end).since(self.engine.clock.now());
+        let rest = if is_flood { Duration::ZERO } else { rest };
         let settled = |w: &WorldState| {
             // In this order: what is no longer owed has been submitted by then.
-            let owed = self.engine.refills().owes() || self.engine.fleet().owes();
+            let owed = !is_flood && (self.engine.refills().owes() || self.engine.fleet().owes());
             let on_its_way = |p: &PodNow| p.deleting || !(p.has_started() || (p.node.is_none() && p.marked));
             stop.is_stopped() || !(owed || !self.engine.is_caught_up(w) || w.pods.values().any(on_its_way))
         };
@@ -422,7 +528,7 @@ impl Stage {
     }
 }
 
-/// How the run tells trace time: virtual in lockstep, from the clock in open mode.
+/// How the run tells trace time: virtual in lockstep, else from the clock.
 fn trace_now(
     mode: Mode,
     origin: TraceTime,
@@ -433,12 +539,35 @@ fn trace_now(
     let (clock, virtual_time, open_time) = (clock.clone(), virtual_time.clone(), open_time.clone());
     match mode {
         Mode::Lockstep => Arc::new(move || virtual_time.now()),
-        Mode::Open { .. } => Arc::new(move || open_time.trace_time(clock.now(), origin)),
+        Mode::Open { .. } | Mode::Flood => Arc::new(move || open_time.trace_time(clock.now(), origin)),
     }
 }
 
 impl Engine {
+    /// Lets others see how it is going.
+    fn tell(&self, status: &RunStatus, plan: &Plan) {
+        let (engine, inputs) = (self.clone(), plan.actions.len() as u64);
+        let (origin, span) = (plan.origin, plan.end.since(plan.origin));
+        status.begin(move || {
+            let world = engine.world.state();
+            let waits = |pod: &&PodNow| pod.node.is_none() && !pod.phase.is_terminal();
+            let runs = |pod: &&PodNow| pod.node.is_some() && !pod.phase.is_terminal();
+            RunSnapshot {
+                phase: engine.tally.phase(),
+                played: (engine.now)().since(origin).min(span),
+                span,
+                handed_over: engine.tally.handed_over(),
+                inputs,
+                pending: world.pods.values().filter(waits).count(),
+                bound: world.pods.values().filter(runs).count(),
+                open: engine.submitter.open_requests(),
+                late: engine.tally.take_late(),
+            }
+        });
+    }
+
     fn mark(&self, phase: RunPhase, facts: BTreeMap<String, u64>) {
+        self.tally.enter(phase);
         self.sink.push(Record::Phase(PhaseMark { at: self.clock.now(), phase, facts }));
     }
 

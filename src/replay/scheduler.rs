@@ -1,8 +1,12 @@
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use super::world::{Counts, WorldState};
-use crate::k8s::{ConnectOptions, K8sError, component_client};
+use crate::k8s::{ConnectOptions, K8sError, component_client, fetch_text};
+
+/// How long a scheduler may take to tell its metrics.
+const LOOKS_WITHIN: Duration = Duration::from_secs(30);
 
 /// Labels of the events that [`Counts::node_updates`] counts.
 const NODE_UPDATES: &[&str] =
@@ -260,10 +264,9 @@ impl SchedulerProbe {
 
     /// One scrape.
     pub(super) async fn look(&self) -> Result<SchedulerView, K8sError> {
-        let broken = |what: String| K8sError::Transport { doing: format!("GET {}/metrics", self.url), what };
-        let request = http::Request::get("/metrics").body(Vec::new()).map_err(|e| broken(e.to_string()))?;
-        let text = self.client.request_text(request).await.map_err(|e| broken(e.to_string()))?;
-        Ok(SchedulerView::parse(&text))
+        let text = fetch_text(&self.client, "/metrics", LOOKS_WITHIN).await;
+        let broken = |e: K8sError| K8sError::Transport { doing: self.url.clone(), what: e.to_string() };
+        Ok(SchedulerView::parse(&text.map_err(broken)?))
     }
 }
 

@@ -11,11 +11,13 @@ pub use crate::hollow::OWNER_ANNOTATION;
 const REPLAYED: &[&str] = &["PriorityClass", "RuntimeClass", "PodDisruptionBudget", "Service"];
 
 /// Nodes and pods that a target has: of others, and left over from earlier runs.
-pub(super) async fn used(client: &kube::Client) -> Result<Vec<Used>, K8sError> {
+/// Other parts of this run may have begun.
+pub(super) async fn used(client: &kube::Client, run: &str) -> Result<Vec<Used>, K8sError> {
     let mut used = Vec::new();
     for kind in [NODE, POD] {
-        let (ours, foreign): (Vec<Json>, Vec<Json>) =
-            list(client, &kind).await?.into_iter().partition(is_ours);
+        let mut found = list(client, &kind).await?;
+        found.retain(|object| object["metadata"]["annotations"][RUN_ANNOTATION] != *run);
+        let (ours, foreign): (Vec<Json>, Vec<Json>) = found.into_iter().partition(is_ours);
         for (ours, objects) in [(false, foreign), (true, ours)] {
             used.extend(objects.first().map(|object| Used {
                 kind: kind.plural.to_string(),

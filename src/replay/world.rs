@@ -183,6 +183,18 @@ impl WorldState {
         self.pods.values().filter(here).map(|p| p.object.clone()).collect()
     }
 
+    /// Whether a scheduler has said something about a pod of the trace, or never will.
+    pub(super) fn is_decided(&self, id: &str) -> bool {
+        match self.whereabouts(id) {
+            Whereabouts::Gone => true,
+            Whereabouts::Unseen => false,
+            Whereabouts::Here(uid) => self
+                .pods
+                .get(uid)
+                .is_none_or(|pod| pod.node.is_some() || pod.marked || pod.phase.is_terminal()),
+        }
+    }
+
     /// Pods that wait for a scheduler of this name.
     pub(super) fn pending(&self, scheduler: &str) -> impl Iterator<Item = &PodNow> {
         let scheduler = scheduler.to_owned();

@@ -1,12 +1,15 @@
+use std::collections::HashMap;
+
 use super::charts::charts;
+use super::context::{Context, contexts};
 use super::value::{
-    ChangeEntry, Charts, Comparison, DecisionEntry, Decisions, LatencyEntry, LatencySide, LatenessEntry,
-    MetricEntry, PlacementEntry, PodEntry, ProblemEntry, Report, RunEntry, RungEntry, SCHEMA, Share,
-    UnstableEntry, VerdictEntry, ViolationEntry,
+    ChangeEntry, Charts, Comparison, DecisionEntry, Decisions, ExploredEntry, GroupEntry, LatencyEntry,
+    LatencySide, LatenessEntry, MetricEntry, PlacementEntry, PodEntry, ProblemEntry, Report, RunEntry,
+    RungEntry, SCHEMA, Share, UnstableEntry, VerdictEntry, ViolationEntry,
 };
 use crate::diff::{
-    Agreement, Broken, Cause, Change, Decision, Diff, Facts, Groups, Latency, MetricVerdict, Milestone, Pod,
-    Rung,
+    Agreement, Broken, Change, Decision, Diff, Explored, Facts, Fault, Groups, Incomparable, Kind, Latency,
+    MetricVerdict, Milestone, Pod, RunVerdict, Rung, explored, incomparable, kinds,
 };
 use crate::stats::{Energy, Estimate, Summary};
 
@@ -14,6 +17,8 @@ impl Report {
     /// The report on two reels: `diff` is [`compare`](crate::diff::compare) of `a` and `b`.
     pub fn of_diff(a: &Facts, b: &Facts, diff: &Diff<'_>) -> Report {
         let problem = |note: &crate::diff::Note| ProblemEntry { code: note.code(), text: note.to_string() };
+        let changes = || diff.moved.iter().chain(&diff.outcome_changed);
+        let mut contexts = contexts(a, b, changes());
         let (a, b) = (std::slice::from_ref(a), std::slice::from_ref(b));
         Report {
             schema: SCHEMA,
@@ -24,22 +29,25 @@ impl Report {
                 compared: diff.agreement.pairs,
                 stable: None,
                 exchanged: diff.exchanged,
-                roots: roots(diff.moved.iter().chain(&diff.outcome_changed)),
+                roots: roots(changes()),
                 convergences: Some(diff.convergences),
                 ladder: ladder(&diff.agreement, None, None),
             },
-            moved: diff.moved.iter().map(change).collect(),
-            outcome_changed: diff.outcome_changed.iter().map(change).collect(),
+            groups: kinds(diff.in_order()).into_iter().map(group).collect(),
+            moved: diff.moved.iter().map(|c| change(c, &mut contexts)).collect(),
+            outcome_changed: diff.outcome_changed.iter().map(|c| change(c, &mut contexts)).collect(),
             unstable: Vec::new(),
             only_baseline: diff.only_a.iter().copied().map(pod).collect(),
             only_candidate: diff.only_b.iter().copied().map(pod).collect(),
             metrics: Vec::new(),
+            explored: numbers(a, b),
+            incomparable: versions(a, b),
             placement: None,
             violations: diff.broken.iter().map(violation).collect(),
             latency: latency(&diff.latency, a, b),
             baseline: a.iter().map(run).collect(),
             candidate: b.iter().map(run).collect(),
-            charts: charts(&a[0], &b[0], diff.moved.iter().chain(&diff.outcome_changed)),
+            charts: charts(&a[0], &b[0], changes()),
         }
     }
 
@@ -48,8 +56,15 @@ impl Report {
         let problem =
             |found: &crate::diff::Problem| ProblemEntry { code: found.code(), text: found.to_string() };
         let racy = a.iter().chain(b).all(|facts| facts.run.is_lockstep());
-        let (outcome_changed, moved): (Vec<_>, Vec<_>) =
-            groups.divergences.iter().map(change).partition(|change| change.agrees.is_none());
+        let mut contexts = match (a.first(), b.first()) {
+            (Some(a), Some(b)) => contexts(a, b, &groups.divergences),
+            _ => HashMap::new(),
+        };
+        let (outcome_changed, moved): (Vec<_>, Vec<_>) = groups
+            .divergences
+            .iter()
+            .map(|c| change(c, &mut contexts))
+            .partition(|change| change.agrees.is_none());
         Report {
             schema: SCHEMA,
             comparison: Comparison::Compare,
@@ -68,6 +83,7 @@ impl Report {
                 convergences: None,
                 ladder: ladder(&groups.between, Some(&groups.within_a), Some(&groups.within_b)),
             },
+            groups: kinds(&groups.divergences).into_iter().map(group).collect(),
             moved,
             outcome_changed,
             unstable: groups
@@ -83,6 +99,8 @@ impl Report {
             only_baseline: Vec::new(),
             only_candidate: Vec::new(),
             metrics: groups.metrics.iter().map(metric).collect(),
+            explored: numbers(a, b),
+            incomparable: versions(a, b),
             placement: groups.placement.map(placement),
             violations: groups.broken.iter().map(violation).collect(),
             latency: latency(&groups.latency, a, b),
@@ -97,7 +115,7 @@ impl Report {
 }
 
 fn roots<'c, 'f: 'c>(changes: impl IntoIterator<Item = &'c Change<'f>>) -> u64 {
-    changes.into_iter().filter(|change| change.cause == Cause::Root && !change.renamed).count() as u64
+    changes.into_iter().filter(|change| change.is_root()).count() as u64
 }
 
 fn ladder(between: &Agreement, a: Option<&Agreement>, b: Option<&Agreement>) -> Vec<RungEntry> {
@@ -131,7 +149,19 @@ fn decision(decision: &Decision) -> DecisionEntry {
     DecisionEntry { outcome: decision.outcome, node: decision.node.clone() }
 }
 
-fn change(change: &Change<'_>) -> ChangeEntry {
+fn group(kind: Kind<'_>) -> GroupEntry {
+    GroupEntry {
+        workload: kind.workload.to_owned(),
+        why: kind.why,
+        reason: kind.reason.map(str::to_owned),
+        plugin: kind.plugin.map(str::to_owned),
+        pods: kind.pods,
+        roots: kind.roots,
+        first: kind.first.a.to_string(),
+    }
+}
+
+fn change(change: &Change<'_>, contexts: &mut HashMap<u32, Context>) -> ChangeEntry {
     let seconds = |milestone| change.a.at(milestone).map(crate::model::TraceTime::as_secs_f64);
     ChangeEntry {
         pod: pod(change.a),
@@ -141,9 +171,12 @@ fn change(change: &Change<'_>) -> ChangeEntry {
         cause: change.cause,
         renamed: change.renamed,
         agrees: change.agrees,
-        reason: change.b.reason().or(change.a.reason()).map(str::to_owned),
+        why: change.contest.why,
+        plugin: change.contest.plugin.map(str::to_owned),
+        reason: change.reason().map(str::to_owned),
         baseline: decision(&Decision::of(change.a)),
         candidate: decision(&Decision::of(change.b)),
+        context: contexts.remove(&change.a.index).map(Box::new),
     }
 }
 
@@ -162,7 +195,26 @@ fn metric(verdict: &MetricVerdict) -> MetricEntry {
         p: verdict.judged.p,
         change: verdict.judged.change,
         runs_needed: verdict.judged.runs_needed,
+        at_client_limit: verdict.at_client_limit,
     }
+}
+
+fn numbers(a: &[Facts], b: &[Facts]) -> Vec<ExploredEntry> {
+    let (a, b): (Vec<&Facts>, Vec<&Facts>) = (a.iter().collect(), b.iter().collect());
+    let entry = |found: Explored| ExploredEntry {
+        metric: found.metric,
+        unit: found.unit,
+        baseline: found.a,
+        candidate: found.b,
+        p: found.p,
+    };
+    explored(&a, &b).into_iter().map(entry).collect()
+}
+
+/// What does not mean the same in the schedulers of the first run of each side.
+fn versions(a: &[Facts], b: &[Facts]) -> Vec<Incomparable> {
+    let version = |runs: &[Facts]| runs.first().and_then(|run| run.run.scheduler_version.clone());
+    version(a).zip(version(b)).map(|(a, b)| incomparable(&a, &b)).unwrap_or_default()
 }
 
 fn placement(energy: Energy) -> PlacementEntry {
@@ -212,6 +264,10 @@ fn side(summary: Option<Summary>, never_bound: u64) -> LatencySide {
     }
 }
 
+fn fault(fault: &Fault) -> ProblemEntry {
+    ProblemEntry { code: fault.code(), text: fault.to_string() }
+}
+
 fn run(facts: &Facts) -> RunEntry {
     let header = facts.run.clone();
     RunEntry {
@@ -234,5 +290,7 @@ fn run(facts: &Facts) -> RunEntry {
             max_seconds: late.max.as_secs_f64(),
         }),
         failed_actions: facts.lateness.failed.clone(),
+        retries: facts.lateness.retries,
+        faults: RunVerdict::of(facts).faults.iter().map(fault).collect(),
     }
 }

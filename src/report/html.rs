@@ -1,3 +1,5 @@
+use std::collections::HashSet;
+
 use serde_json::{Value, json};
 
 use super::terminal::headline;
@@ -9,8 +11,9 @@ const PAGE: &str = include_str!("page.html");
 /// Nodes in the heat map; of larger clusters those whose use differs most.
 const NODES: usize = 100;
 
-/// Divergences listed.
-const LISTED: usize = 5000;
+/// Divergences listed, and score tables among them: a page of 10,000 pods stays under a megabyte.
+const LISTED: usize = 1000;
+const TABLES: usize = 100;
 
 /// One file that needs no network: charts, and a list of divergences that filters and opens a pod's story.
 #[derive(Debug, Clone, Copy, Default)]
@@ -25,8 +28,21 @@ impl Renderer for Html {
                 entries.truncate(LISTED);
             }
         }
+        let changes = report.moved.iter().chain(&report.outcome_changed);
+        let told = changes.filter(|change| change.context.is_some()).take(TABLES);
+        let told: HashSet<&str> =
+            told.map(|change| &*change.pod.id).chain(report.first().map(|change| &*change.pod.id)).collect();
+        for list in ["moved", "outcome_changed"] {
+            for entry in value[list].as_array_mut().into_iter().flatten() {
+                if !entry["id"].as_str().is_some_and(|id| told.contains(id)) {
+                    entry["context"] = Value::Null;
+                }
+            }
+        }
         let (word, _, rest) = headline(report);
         value["headline"] = json!([word, rest]);
+        value["medians"] =
+            json!(report.explored.iter().map(super::ExploredEntry::medians).collect::<Vec<_>>());
         value["totals"] =
             json!({"moved": report.moved.len(), "outcome_changed": report.outcome_changed.len()});
         value["charts"] = charts(&report.charts);

@@ -1,5 +1,6 @@
 use std::fmt::Write;
 
+use super::divergences::{first_sentence, sheet, states};
 use super::plain::{duration, percent, printable};
 use super::terminal::headline;
 use super::{ChangeEntry, Renderer, Report, ReportError};
@@ -44,6 +45,9 @@ impl Renderer for Markdown {
                 );
             }
         }
+        explored(report, &mut text);
+        first(report, &mut text);
+        groups(report, &mut text);
         folded("changed outcome", &report.outcome_changed, &mut text);
         folded("moved", &report.moved, &mut text);
         Ok(text)
@@ -60,6 +64,62 @@ fn metrics(report: &Report, text: &mut String) {
         let (ratio, low, high) = (number(metric.ratio), number(metric.ratio_low), number(metric.ratio_high));
         let _ =
             writeln!(text, "| {} | {ratio} | {low} to {high} | {} |", metric.metric, metric.change.as_str());
+    }
+}
+
+/// Numbers without a verdict, folded away.
+fn explored(report: &Report, text: &mut String) {
+    let count = report.explored.len();
+    let _ = writeln!(text, "\n<details><summary>other numbers, not judged: {count}</summary>\n");
+    text.push_str("| number | A median | B median | unit | p |\n| --- | ---: | ---: | --- | ---: |\n");
+    for number in &report.explored {
+        let [a, b] =
+            number.medians().map(|median| median.map_or_else(|| "-".to_owned(), |v| format!("{v:.3}")));
+        let p = number.p.map_or_else(|| "-".to_owned(), |p| format!("{p:.3}"));
+        let _ = writeln!(text, "| {} | {a} | {b} | {} | {p} |", number.metric, number.unit);
+    }
+    text.push_str("\n</details>\n");
+    if !report.incomparable.is_empty() {
+        let names: Vec<&str> = report.incomparable.iter().map(|found| found.metric).collect();
+        let _ = writeln!(
+            text,
+            "\nNot comparable between these scheduler versions: {}",
+            names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+        );
+    }
+}
+
+/// The first divergence, with the clusters just before and the score tables of both sides.
+fn first(report: &Report, text: &mut String) {
+    let Some(change) = report.first() else { return };
+    let _ = writeln!(text, "\n{}", cell(&first_sentence(change)));
+    let Some(context) = change.context.as_deref() else { return };
+    text.push('\n');
+    for line in states(context) {
+        let _ = writeln!(text, "- {}", cell(&line));
+    }
+    let sheet = sheet(change);
+    let titles: Vec<String> = sheet.titles.iter().map(|title| cell(title)).collect();
+    let _ = writeln!(text, "\n| | {} |\n| --- |{}", titles.join(" | "), " ---: |".repeat(titles.len()));
+    for (name, values) in &sheet.rows {
+        let _ = writeln!(text, "| {} | {} |", cell(name), values.join(" | "));
+    }
+}
+
+/// Divergences by workload, reason and plugin.
+fn groups(report: &Report, text: &mut String) {
+    if report.groups.is_empty() {
+        return;
+    }
+    text.push_str("\n| workload | pods | roots | why | plugin or reason | first |\n| --- | ---: | ---: | --- | --- | --- |\n");
+    for group in report.groups.iter().take(SHOWN) {
+        let what = group.plugin.as_deref().or(group.reason.as_deref()).unwrap_or("");
+        let (workload, first) = (cell(&group.workload), cell(&group.first));
+        let (pods, roots, why) = (group.pods, group.roots, group.why.as_str());
+        let _ = writeln!(text, "| {workload} | {pods} | {roots} | {why} | {} | {first} |", cell(what));
+    }
+    if report.groups.len() > SHOWN {
+        let _ = writeln!(text, "\n… and {} more groups", report.groups.len() - SHOWN);
     }
 }
 

@@ -4,6 +4,8 @@
 mod benchstat;
 mod build;
 mod charts;
+mod context;
+mod divergences;
 mod html;
 mod json;
 mod junit;
@@ -17,6 +19,7 @@ mod tests;
 mod value;
 
 pub use benchstat::Benchstat;
+pub use context::{Context, NodeEntry, ScoreEntry, SideContext};
 pub use html::Html;
 pub use json::Json;
 pub use junit::Junit;
@@ -25,7 +28,7 @@ pub use perfdata::PerfData;
 pub use renderer::{Renderer, ReportError};
 pub use terminal::Terminal;
 pub use value::{
-    ChangeEntry, Charts, Comparison, DecisionEntry, Decisions, LatencyEntry, LatencySide, LatenessEntry,
-    MetricEntry, PlacementEntry, PodEntry, ProblemEntry, Report, RunEntry, RungEntry, SCHEMA, Share,
-    UnstableEntry, VerdictEntry, ViolationEntry,
+    ChangeEntry, Charts, Comparison, DecisionEntry, Decisions, ExploredEntry, GroupEntry, LatencyEntry,
+    LatencySide, LatenessEntry, MetricEntry, PlacementEntry, PodEntry, ProblemEntry, Report, RunEntry,
+    RungEntry, SCHEMA, Share, UnstableEntry, VerdictEntry, ViolationEntry,
 };

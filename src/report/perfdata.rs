@@ -14,6 +14,7 @@ impl Renderer for PerfData {
             let side = &latency.candidate;
             let name = match latency.metric {
                 Metric::CreateToSchedule => "create_to_schedule",
+                Metric::ScheduleToRunning => "schedule_to_run",
                 // Until the phase Running is seen: what ClusterLoader2 calls the start of a pod.
                 Metric::CreateToRunning => "pod_startup",
             };

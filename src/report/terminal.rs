@@ -2,15 +2,16 @@ use std::collections::BTreeMap;
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 
+use super::divergences::{first, groups};
 use super::plain::{duration, fit, percent, printable};
 use super::value::{ChangeEntry, DecisionEntry, LatencySide, Report, RunEntry, Share, ViolationEntry};
 use super::{Renderer, ReportError};
-use crate::diff::{Cause, Outcome, Verdict};
+use crate::diff::{Cause, Metric, Outcome, Verdict};
 use crate::stats::{Change, quantile};
 
 /// Most lines of each list, so that a report fits one screen.
 const PROBLEMS_SHOWN: usize = 3;
-const MOVED_SHOWN: usize = 8;
+const MOVED_SHOWN: usize = 3;
 const OUTCOMES_SHOWN: usize = 4;
 const BROKEN_SHOWN: usize = 3;
 
@@ -41,6 +42,8 @@ impl Renderer for Terminal {
             ladder(report),
             metrics(report),
             latency(report),
+            first(report),
+            groups(report),
             self.changes(report),
             manifest(report),
         ];
@@ -86,7 +89,7 @@ impl Terminal {
             0 => String::new(),
             n => format!(", {n} of them in exchange with a pod like them"),
         };
-        let roots = moved.iter().filter(|change| change.cause == Cause::Root && !change.renamed).count();
+        let roots = moved.iter().filter(|change| change.is_root()).count();
         let mut lines = vec![format!("moved: {}, of them roots: {roots}{exchanged}", moved.len())];
         let mut shown: Vec<&ChangeEntry> = moved.iter().take(MOVED_SHOWN).collect();
         let mut first_seen: BTreeMap<&str, usize> = BTreeMap::new();
@@ -205,7 +208,9 @@ fn share(share: Option<Share>) -> String {
 fn latency(report: &Report) -> Vec<String> {
     let titles = ["latency", "", "pods", "p50", "p90", "p99", "", "never bound"];
     let mut table = table(&titles, 2..8);
-    for latency in &report.latency {
+    // What follows the binding is the nodes' part: a screen has no room for it.
+    let shown = report.latency.iter().filter(|latency| latency.metric != Metric::ScheduleToRunning);
+    for latency in shown {
         for (letter, side, name) in
             [("A", &latency.baseline, latency.metric.as_str()), ("B", &latency.candidate, "")]
         {
@@ -243,6 +248,8 @@ fn metrics(report: &Report) -> Vec<String> {
             }
             (change, _) => change.as_str().to_uppercase(),
         };
+        let limit = if metric.at_client_limit { ", at the limit of the scheduler's client" } else { "" };
+        let verdict = format!("{verdict}{limit}");
         table.add_row(vec![
             metric.metric.to_owned(),
             median(&metric.baseline),
@@ -348,6 +355,12 @@ fn manifest(report: &Report) -> Vec<String> {
         )
     };
     let mut lines = vec![side('A', &report.baseline), side('B', &report.candidate)];
+    if !report.incomparable.is_empty() {
+        let count = report.incomparable.len();
+        lines.push(format!(
+            "numbers of the scheduler's own /metrics that these versions do not share: {count}; --format json has them"
+        ));
+    }
     if let Some(digest) = report.baseline.first().and_then(|run| run.trace_digest.as_ref()) {
         lines.push(format!("trace {digest}"));
     }
@@ -359,7 +372,7 @@ fn node(decision: &DecisionEntry) -> &str {
 }
 
 /// A table without lines; the columns of `numbers` are set flush right.
-fn table(titles: &[&str], numbers: std::ops::Range<usize>) -> Table {
+pub(super) fn table(titles: &[&str], numbers: std::ops::Range<usize>) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(titles.to_vec());
@@ -372,6 +385,6 @@ fn table(titles: &[&str], numbers: std::ops::Range<usize>) -> Table {
     table
 }
 
-fn table_lines(table: &Table) -> Vec<String> {
+pub(super) fn table_lines(table: &Table) -> Vec<String> {
     table.lines().collect()
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::diff::testing::Run;
@@ -55,6 +55,15 @@ create_to_running   A     4  25.0 ms  25.0 ms  25.0 ms  few            0
                     B     3  25.0 ms  25.0 ms  25.0 ms  few            1
   lockstep waits between steps: these times are the run's, not the scheduler's
 
+first divergence: prod/web-1 at +0.015s: n2 in A, n1 in B
+  just before: 0 waiting, 1 bound
+                  A: n2   A: n1   B: n2   B: n1
+  pods                0       1       0       1
+  CPU asked for  0 of 4  0 of 4  0 of 4  0 of 4
+
+divergences by workload  pods  roots  why      first
+  web                       3      2  unknown  prod/web-1
+
 moved: 2, of them roots: 1, 2 of them in exchange with a pod like them
   workload  pod         A   B   agree on      bound
   web       prod/web-1  n2  n1  node class  +0.015s  first
@@ -66,6 +75,55 @@ B  v1.37.2  lockstep  4 pods on 3 nodes  1 run: b.reel
 trace sha256:1
 ";
     assert_eq!(lines(&text), lines(expected), "\n{text}");
+}
+
+/// Three pods on nodes that only `node` tells apart, with what the scheduler said of the second: 90 points for its own
+/// node from Fit, and 40 for the other.
+fn scored(reel: &str, node: &str) -> Facts {
+    let mut run = Run::lockstep(reel);
+    run.node("n1", "4", "a").node("n2", "8", "a");
+    for (id, at, node) in [("web-0", 0, "n1"), ("web-1", 10, node), ("db-0", 20, "n2")] {
+        run.pod(id).added(at).bound(at + 5, node);
+    }
+    let points = |own: &str| json!({"Fit": if own == node { 90 } else { 40 }, "Spread": 7});
+    let scores = ["n1", "n2"].map(|node| json!({"node": node, "plugins": points(node)}));
+    let attempt =
+        json!({"result": "Bound", "node": node, "evaluatedNodes": 2, "feasibleNodes": 2, "scores": scores});
+    run.attempt(16, "web-1", attempt);
+    run.facts()
+}
+
+#[test]
+fn the_first_divergence_is_told_with_its_score_tables() {
+    let (a, b) = (scored("a.reel", "n1"), scored("b.reel", "n2"));
+    let report = Report::of_diff(&a, &b, &compare(&a, &b));
+    let text = plain().render(&report).unwrap();
+    let expected = "\
+first divergence: prod/web-1 at +0.015s: n1 in A, n2 in B; turned by Fit, margin 50 in A, 50 in B
+  just before: 0 waiting, 1 bound; 2 of 2 nodes fit
+                  A: n1   A: n2   B: n1   B: n2
+  pods                1       0       1       0
+  CPU asked for  0 of 4  0 of 8  0 of 4  0 of 8
+  Fit                90      40      40      90
+
+divergences by workload  pods  roots  why         first
+  web                       1      1  score: Fit  prod/web-1
+";
+    let found = lines(&text);
+    let from = found.iter().position(|line| line.starts_with("first")).unwrap();
+    assert_eq!(found[from..from + 9], lines(expected), "\n{text}");
+    let value: Value = serde_json::from_str(&Json.render(&report).unwrap()).unwrap();
+    let change = &value["moved"][0];
+    assert_eq!((&change["why"], &change["plugin"]), (&"score".into(), &"Fit".into()));
+    let candidate = &change["context"]["candidate"];
+    assert_eq!((&candidate["margin"], &candidate["feasible_nodes"]), (&50.into(), &2.into()));
+    assert_eq!(
+        candidate["scores"][1],
+        json!({"node": "n2", "total": 97, "plugins": {"Fit": 90, "Spread": 7}})
+    );
+    let markdown = Markdown.render(&report).unwrap();
+    assert!(markdown.contains("| Fit | 90 | 40 | 40 | 90 |"), "{markdown}");
+    assert!(markdown.contains("| web | 1 | 1 | score | Fit | prod/web-1 |"), "{markdown}");
 }
 
 #[test]
@@ -129,8 +187,8 @@ fn a_busy_report_still_fits_one_screen_and_stays_plain() {
         text.starts_with("INVALID  the runs are not fit to be judged; judged on exact node\n  ! "),
         "{text}"
     );
-    assert!(text.contains("  … and 192 more; --format json has all"), "{text}");
-    assert!(text.contains("bound in A, never bound in B: 100: prod/web-200, "), "{text}");
+    assert!(text.contains("  … and 197 more; --format json has all"), "{text}");
+    assert!(text.contains("bound in A, never bound in B: 100, first divergence: prod/web-200, "), "{text}");
     assert!(text.contains("racy, other decisions in runs of one side: 1: prod/web-350"), "{text}");
 }
 
@@ -177,7 +235,7 @@ fn keys(value: &Value, found: &mut BTreeSet<String>) {
         Value::Object(fields) => {
             for (key, value) in fields {
                 found.insert(key.clone());
-                if !matches!(key.as_str(), "gaps" | "failed_actions") {
+                if !matches!(key.as_str(), "gaps" | "failed_actions" | "plugins") {
                     keys(value, found);
                 }
             }
@@ -203,7 +261,9 @@ fn every_key_of_the_json_is_in_the_document_and_every_field_of_the_document_is_a
     let mut open = [busy_open("a1"), busy_open("a2")];
     open[1].run.reel = "a2.reel".to_owned();
     let groups = Report::of_groups(&open, &open, &judge(&open, &open, &Policy::default()));
-    for report in [&busy(), &diff, &groups] {
+    let (a, b) = (scored("a.reel", "n1"), scored("b.reel", "n2"));
+    let scored = Report::of_diff(&a, &b, &compare(&a, &b));
+    for report in [&busy(), &diff, &groups, &scored] {
         let text = Json.render(report).unwrap();
         let value: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(value["schema"], SCHEMA);

@@ -3,7 +3,8 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::diff::{Cause, Counts, Metric, Outcome, Rule, Rung, Series, Side, Verdict};
+use super::context::Context;
+use crate::diff::{Cause, Counts, Incomparable, Metric, Outcome, Rule, Rung, Series, Side, Verdict, Why};
 use crate::stats;
 
 /// Version of the report's fields. Fields may be added under it; none changes its meaning.
@@ -22,6 +23,8 @@ pub struct Report {
     pub problems: Vec<ProblemEntry>,
     /// How far decisions agree.
     pub decisions: Decisions,
+    /// Pods decided otherwise, by workload, reason and winning plugin; those with the most roots first.
+    pub groups: Vec<GroupEntry>,
     /// Pods with the same outcome on another node, in the baseline's order.
     pub moved: Vec<ChangeEntry>,
     /// Pods with another outcome, in the baseline's order.
@@ -36,6 +39,10 @@ pub struct Report {
     pub violations: Vec<ViolationEntry>,
     /// Numbers of whole runs, with a verdict each; none in lockstep and of two reels.
     pub metrics: Vec<MetricEntry>,
+    /// Other numbers of whole runs, without a verdict.
+    pub explored: Vec<ExploredEntry>,
+    /// Numbers of kube-scheduler's own that do not mean the same in the two versions.
+    pub incomparable: Vec<Incomparable>,
     /// Whether placements of the sides differ beyond what runs of one side do.
     pub placement: Option<PlacementEntry>,
     /// Latencies side by side.
@@ -47,6 +54,13 @@ pub struct Report {
     /// What is drawn: of the first run of each side. Not in JSON.
     #[serde(skip)]
     pub charts: Charts,
+}
+
+impl Report {
+    /// The first divergence.
+    pub fn first(&self) -> Option<&ChangeEntry> {
+        self.moved.iter().chain(&self.outcome_changed).find(|change| change.is_first)
+    }
 }
 
 /// What the HTML report draws, of the first run of each side.
@@ -175,12 +189,44 @@ pub struct ChangeEntry {
     pub renamed: bool,
     /// The finest rung on which the two still agree.
     pub agrees: Option<Rung>,
+    /// Why the schedulers decide otherwise.
+    pub why: Why,
+    /// The score plugin that turned the choice.
+    pub plugin: Option<String>,
     /// Why no node fitted when a scheduler last said so.
     pub reason: Option<String>,
     /// The decision of the baseline.
     pub baseline: DecisionEntry,
     /// The decision of the candidate.
     pub candidate: DecisionEntry,
+    /// What was known just before; of roots that do more than rename nodes.
+    pub context: Option<Box<Context>>,
+}
+
+impl ChangeEntry {
+    /// Whether the schedulers decide otherwise in one state of the cluster, in more than the name of a node.
+    pub fn is_root(&self) -> bool {
+        self.cause == Cause::Root && !self.renamed
+    }
+}
+
+/// Pods decided otherwise that belong together.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct GroupEntry {
+    /// Their workload.
+    pub workload: String,
+    /// Why the schedulers decide otherwise.
+    pub why: Why,
+    /// Why no node fitted, where that is it.
+    pub reason: Option<String>,
+    /// The score plugin that turned the choice, where scores did.
+    pub plugin: Option<String>,
+    /// How many.
+    pub pods: u64,
+    /// Of them, roots that do more than rename nodes.
+    pub roots: u64,
+    /// `namespace/name` of the first of them.
+    pub first: String,
 }
 
 /// A pod on which runs of one side differ.
@@ -242,6 +288,34 @@ pub struct MetricEntry {
     pub change: stats::Change,
     /// About how many runs a side would settle it.
     pub runs_needed: Option<u64>,
+    /// Whether it is the limit of a scheduler's client that is measured.
+    pub at_client_limit: bool,
+}
+
+/// A number of whole runs that is shown and not judged.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ExploredEntry {
+    /// Which.
+    pub metric: &'static str,
+    /// Its unit.
+    pub unit: &'static str,
+    /// Of each run of the baseline; `None` where the run does not tell.
+    pub baseline: Vec<Option<f64>>,
+    /// Of each run of the candidate; `None` where the run does not tell.
+    pub candidate: Vec<Option<f64>>,
+    /// p-value, adjusted over all such numbers.
+    pub p: Option<f64>,
+}
+
+impl ExploredEntry {
+    /// The median of each side.
+    pub(super) fn medians(&self) -> [Option<f64>; 2] {
+        [&self.baseline, &self.candidate].map(|values| {
+            let mut values: Vec<f64> = values.iter().copied().flatten().collect();
+            values.sort_by(f64::total_cmp);
+            stats::quantile(&values, 0.5)
+        })
+    }
 }
 
 /// How far apart placements are, as shares of pods that differ on the rung judged.
@@ -322,6 +396,10 @@ pub struct RunEntry {
     pub lateness: Option<LatenessEntry>,
     /// Actions that did not succeed, by HTTP status.
     pub failed_actions: BTreeMap<u16, u64>,
+    /// How often requests were made again.
+    pub retries: u64,
+    /// Why the run by itself is not fit to be judged.
+    pub faults: Vec<ProblemEntry>,
 }
 
 /// How late the actions of a replay were.

@@ -77,7 +77,7 @@ pub struct RunInfo {
     pub source_sha256: String,
     /// Id of that reel.
     pub source_id: String,
-    /// `open` or `lockstep`.
+    /// `open`, `lockstep` or `flood`.
     pub mode: String,
     /// Trace seconds per wall second; 0 where the mode has no rate.
     pub speed: f64,
@@ -91,6 +91,9 @@ pub struct RunInfo {
     /// How the load was shaped: the options that were given, by name.
     #[serde(default)]
     pub shape: BTreeMap<String, String>,
+    /// How late actions may be (99th percentile) in a valid run, ns; 0 where nobody said so.
+    #[serde(default)]
+    pub max_lateness_ns: u64,
 }
 
 impl Header {

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test file uses its own part")]
 
 pub mod api;
+pub mod deploy;
 pub mod recorder;
 pub mod server;
 
@@ -15,6 +16,8 @@ use tempfile::TempDir;
 
 /// The version that tests run everything in, and the older scheduler that they compare with.
 pub const VERSION: &str = "v1.37.2";
+/// A bound for runs whose lateness is no concern of a test: the machine may be busy.
+pub const HOWEVER_LATE: &str = "10m";
 /// See [`VERSION`].
 pub const OLDER: &str = "v1.36.3";
 

@@ -3,6 +3,8 @@
 
 #![allow(clippy::print_stdout, missing_docs, reason = "a program for people")]
 
+mod used;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -38,8 +40,8 @@ fn main() -> anyhow::Result<()> {
     let dir = tempfile::tempdir_in("target")?;
     println!("two reels, four events a pod, {NODES} nodes, one pod in a thousand moved, seed {SEED}");
     println!(
-        "{:>9} {:>10} {:>9} {:>9} {:>9} {:>9} {:>9}",
-        "pods", "MB a reel", "read/s", "compare/s", "all/s", "peak MB", "moved"
+        "{:>9} {:>10} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9}",
+        "pods", "MB a reel", "read, s", "diff, s", "all, s", "CPU, s", "peak MiB", "moved"
     );
     for pods in sizes {
         let (a, b) = (dir.path().join("a.reel"), dir.path().join("b.reel"));
@@ -63,11 +65,11 @@ fn measure(a: &Path, b: &Path, pods: u64) -> anyhow::Result<()> {
     let found = diff::compare(&sides[0], &sides[1]);
     let all = clock.now().as_secs_f64();
     anyhow::ensure!(found.agreement.pairs == pods, "{} of {pods} pods came back", found.agreement.pairs);
-    let status = std::fs::read_to_string("/proc/self/status")?;
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no peak memory")?;
-    let peak: f64 = peak.trim().trim_end_matches(" kB").parse::<f64>()? / 1e3;
+    let (cpu, peak) = (used::cpu_seconds("self")?, used::memory_mib("self", "VmHWM:")?);
     let (compare, moved) = (all - read, found.moved.len());
-    println!("{pods:>9} {size:>10.1} {read:>9.2} {compare:>9.2} {all:>9.2} {peak:>9.0} {moved:>9}");
+    println!(
+        "{pods:>9} {size:>10.1} {read:>9.2} {compare:>9.2} {all:>9.2} {cpu:>9.2} {peak:>9.0} {moved:>9}"
+    );
     Ok(())
 }
 

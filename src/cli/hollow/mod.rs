@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::{Args, ValueEnum};
 use tokio::net::TcpListener;
 use tokio::time::{interval, sleep};
@@ -15,11 +15,10 @@ use groups::Source;
 
 use super::Outcome;
 use super::args::ConnectArgs;
+use super::shard::ShardArgs;
 use super::signals::{Ending, ending_with};
 use crate::expose::MetricsServer;
-use crate::hollow::{
-    Adopt, Counts, Defaults, Distribution, Host, HostOptions, Morph, NodeGroup, Profile, Shard,
-};
+use crate::hollow::{Adopt, Counts, Defaults, Distribution, Host, HostOptions, Morph, NodeGroup, Profile};
 use crate::k8s::connect;
 use crate::model::{Taint, parse_quantity_milli};
 use crate::pace::{Clock, Stop, SystemClock};
@@ -92,13 +91,8 @@ pub(super) struct HollowArgs {
     /// else's.
     #[arg(long, value_enum, value_delimiter = ',', default_value = "kubelet")]
     morph: Vec<MorphArg>,
-    /// Play only a part of the nodes: 0/3, 1/3 or 2/3. Default: the pod's number where `JOB_COMPLETION_INDEX` or the name
-    /// of a StatefulSet's pod tells it and --shards says of how many.
-    #[arg(long, value_name = "I/N")]
-    shard: Option<Shard>,
-    /// Of how many processes this is one; which one, its environment says.
-    #[arg(long, value_name = "N", conflicts_with = "shard", value_parser = clap::value_parser!(u32).range(1..))]
-    shards: Option<u32>,
+    #[command(flatten)]
+    shard: ShardArgs,
     /// Nodes made by others to keep as well: KEY=VALUE for a label, annotation:KEY=VALUE for an annotation.
     #[arg(long, value_name = "SELECTOR")]
     adopt: Option<Adopt>,
@@ -260,7 +254,7 @@ impl HollowArgs {
                 kubelet: self.morph.contains(&MorphArg::Kubelet),
                 proxy: self.morph.contains(&MorphArg::Proxy),
             },
-            shard: self.shard()?,
+            shard: self.shard.choose()?.unwrap_or_default(),
             adopt: self.adopt.clone(),
             defaults: Defaults {
                 start_latency: self.start_latency,
@@ -273,29 +267,6 @@ impl HollowArgs {
             kubelet: kubelet.map_or(Ok(self.kubelet_address), TcpListener::local_addr)?,
         })
     }
-
-    fn shard(&self) -> anyhow::Result<Shard> {
-        let Some(count) = self.shards else { return Ok(self.shard.unwrap_or_default()) };
-        let read = |name: &str| std::env::var(name).ok();
-        let index = pod_index(read("JOB_COMPLETION_INDEX").as_deref(), read("HOSTNAME").as_deref());
-        let Some(index) = index else {
-            bail!(
-                "--shards {count}: neither JOB_COMPLETION_INDEX nor HOSTNAME ends in a number; give --shard I/{count}"
-            );
-        };
-        if index >= count {
-            bail!(
-                "--shards {count}: this is process number {index}, counted from 0; are there more replicas than shards?"
-            );
-        }
-        Ok(Shard { index, count })
-    }
-}
-
-/// Which pod of an Indexed Job or of a StatefulSet this is.
-fn pod_index(completion: Option<&str>, hostname: Option<&str>) -> Option<u32> {
-    let ordinal = || hostname?.rsplit_once('-')?.1.parse().ok();
-    completion.and_then(|index| index.parse().ok()).or_else(ordinal)
 }
 
 fn parse_pair(text: &str) -> Result<(String, String), String> {
@@ -331,14 +302,6 @@ mod tests {
         assert_eq!((taint.key.as_str(), taint.value.as_str()), ("dedicated", "test"));
         assert_eq!(parse_taint("gpu:NoExecute").unwrap().value, "");
         assert!(parse_taint("gpu").is_err() && parse_taint("gpu:Never").is_err());
-    }
-
-    #[test]
-    fn a_pod_knows_its_number() {
-        assert_eq!(pod_index(Some("3"), Some("hollow-7")), Some(3));
-        assert_eq!(pod_index(None, Some("hollow-7")), Some(7));
-        assert_eq!(pod_index(None, Some("laptop")), None);
-        assert_eq!(pod_index(None, None), None);
     }
 
     #[test]

@@ -6,9 +6,10 @@ use clap::Args;
 use super::rewrite::{OutArgs, loss};
 use crate::cli::Outcome;
 use crate::model::{Record, TraceTime};
+use crate::replay::SHARD_LABEL;
 use crate::trace::Reader;
 
-/// Makes one reel of several recordings of one cluster, in order of time.
+/// Makes one reel of several recordings of one cluster, or of the parts of one run, in order of time.
 ///
 /// Times are those of the reel that started first: the others are moved by the difference of the wall clocks at
 /// their start.
@@ -28,6 +29,7 @@ pub(super) fn run(args: &MergeArgs) -> anyhow::Result<Outcome> {
     let starts: Vec<i64> = readers.iter().map(|reader| reader.header().started_wall_ns).collect();
     let first = starts.iter().copied().min().unwrap_or_default();
     header.started_wall_ns = first;
+    header.labels.remove(SHARD_LABEL);
     let names: Vec<_> = args.reels.iter().map(|path| path.display().to_string()).collect();
     header.labels.insert("merged-from".to_owned(), names.join(" "));
     let mut writer = args.out.create(&header, &args.reels[0])?;

@@ -13,6 +13,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::steps::Change;
+use super::usage::Usage;
 use super::{Facts, NodeFacts, Origin, Shape};
 use crate::model::{Taint, TraceTime, tolerates, wants_node};
 use topology::Topology;
@@ -88,14 +89,14 @@ pub fn violations(facts: &Facts) -> Vec<Violation> {
     let mut check = Check {
         facts,
         on: vec![Vec::new(); facts.nodes.len()],
-        asked: facts.pods.iter().map(|pod| pod.shape).collect(),
+        usage: Usage::of(facts),
         by_hand: vec![TraceTime::ZERO; facts.nodes.len()],
         topology: Topology::of(facts),
         found: Vec::new(),
     };
-    let mut resizes = facts.resizes.iter();
     for step in &facts.steps {
         check.found.extend(check.topology.settle(facts, step.at));
+        check.usage.step(step);
         let pod = step.pod;
         match step.change() {
             Change::Bind(node) => check.bind(step.at, pod, node),
@@ -104,12 +105,7 @@ pub fn violations(facts: &Facts) -> Vec<Violation> {
                 check.on[node as usize].retain(|other| *other != pod);
                 check.topology.free(facts, pod);
             }
-            Change::Resize(_) => {
-                if let Some(shape) = resizes.next() {
-                    check.asked[pod as usize] = *shape;
-                }
-            }
-            Change::Arrive | Change::Leave => {}
+            Change::Arrive | Change::Leave | Change::Resize(_) => {}
         }
     }
     check.found.extend(check.topology.settle(facts, TraceTime::from_nanos(u64::MAX)));
@@ -128,8 +124,8 @@ struct Check<'f> {
     facts: &'f Facts,
     /// Pods on each node.
     on: Vec<Vec<u32>>,
-    /// The shape of each pod, resizes in place included.
-    asked: Vec<u32>,
+    /// What they ask for, resizes in place included.
+    usage: Usage<'f>,
     /// When something was last put on a node past the scheduler.
     by_hand: Vec<TraceTime>,
     topology: Topology,
@@ -175,13 +171,8 @@ impl Check<'_> {
             return None;
         }
         let most = |resource: &str| versions.iter().map(|v| v.allocatable(resource)).max().unwrap_or(0);
-        let shapes = self.on[node].iter().map(|pod| &self.facts.shapes()[self.asked[*pod as usize] as usize]);
         for (resource, _) in shape.requests.iter() {
-            let of = |shape: &Shape| -> u64 {
-                shape.requests.iter().filter(|(own, _)| *own == resource).map(|(_, milli)| milli).sum()
-            };
-            let sum: u64 = shapes.clone().map(of).sum();
-            let has = most(resource);
+            let (sum, has) = (self.asked(node, resource), most(resource));
             if sum > has {
                 let text = |milli: u64| format!("{}", milli as f64 / 1000.0);
                 let detail = format!("{resource}: {} asked of {}", text(sum), text(has));
@@ -190,6 +181,18 @@ impl Check<'_> {
         }
         let (pods, has) = (self.on[node].len() as u64, most("pods") / 1000);
         (has > 0 && pods > has).then(|| (Rule::OverCommit, format!("{pods} pods where {has} may be")))
+    }
+
+    /// How much of a resource the pods of a node ask for, thousandths of its unit.
+    fn asked(&self, node: usize, resource: &str) -> u64 {
+        match resource {
+            "cpu" => self.usage.on[node].cpu_milli,
+            "memory" => self.usage.on[node].memory_bytes.saturating_mul(1000),
+            other => {
+                let of = |pod: &u32| self.usage.asked(*pod).requests.iter().find(|(own, _)| *own == other);
+                self.on[node].iter().filter_map(of).map(|(_, milli)| milli).sum()
+            }
+        }
     }
 
     fn port(&self, shape: &Shape, pod: u32, node: usize) -> Option<(Rule, String)> {

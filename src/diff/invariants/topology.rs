@@ -97,6 +97,9 @@ impl Topology {
 
     /// The bindings that look wrong for long enough by `now`.
     pub(super) fn settle(&mut self, facts: &Facts, now: TraceTime) -> Vec<Violation> {
+        if self.suspects.is_empty() {
+            return Vec::new();
+        }
         let due = |(at, ..): &(TraceTime, u32, u32, Rule)| *at + SLACK < now;
         let (due, rest): (Vec<_>, Vec<_>) = std::mem::take(&mut self.suspects).into_iter().partition(due);
         self.suspects = rest;

@@ -94,6 +94,11 @@ impl Json {
         if let Json::Number(number) = self { number.as_i64() } else { None }
     }
 
+    /// The number, if it is one.
+    pub fn as_f64(&self) -> Option<f64> {
+        if let Json::Number(number) = self { number.as_f64() } else { None }
+    }
+
     /// An integer from 0.
     pub fn as_u64(&self) -> Option<u64> {
         if let Json::Number(number) = self { number.as_u64() } else { None }

@@ -9,7 +9,8 @@ use crate::replay::plan::Plan;
 use crate::replay::run::Mode;
 use crate::replay::target::used;
 
-/// What stands in the way of a plan at a target: errors first.
+/// What stands in the way of a plan at a target: errors first. What the run of this id has made there already, in
+/// another part of it, does not.
 ///
 /// # Errors
 /// [`K8sError`] where the target does not answer.
@@ -18,12 +19,13 @@ pub async fn preflight(
     plan: &Plan,
     mode: Mode,
     allow_existing: bool,
+    run: &str,
 ) -> Result<Vec<Finding>, K8sError> {
-    Ok(check(plan, &ask(&target.client, plan).await?, mode, allow_existing))
+    Ok(check(plan, &ask(&target.client, plan, run).await?, mode, allow_existing))
 }
 
 /// What a target says of all that a plan needs. Only what the plan names is asked for.
-async fn ask(client: &kube::Client, plan: &Plan) -> Result<TargetFacts, K8sError> {
+async fn ask(client: &kube::Client, plan: &Plan, run: &str) -> Result<TargetFacts, K8sError> {
     let needs: Vec<needs::Need> = needs::of(plan).into_iter().collect();
     let allowed = join_all(needs.iter().map(|need| may(client, need))).await;
     let denied = needs.iter().zip(allowed).filter(|(_, may)| !may).map(|(need, _)| need.to_string());
@@ -33,7 +35,7 @@ async fn ask(client: &kube::Client, plan: &Plan) -> Result<TargetFacts, K8sError
     let named: BTreeSet<&Kind> = named.filter_map(|reference| reference.what.kind()).collect();
     let objects = join_all(named.into_iter().map(|kind| names(client, kind))).await;
     Ok(TargetFacts {
-        used: match used(client).await {
+        used: match used(client, run).await {
             // That we may not list them is among what is denied.
             Err(error) if error.status() == Some(403) => Vec::new(),
             used => used?,
@@ -147,7 +149,7 @@ mod tests {
             .into_iter(),
         );
         let client = kube::Client::new(tower::service_fn(answer), "default");
-        let facts = ask(&client, &plan).await.unwrap();
+        let facts = ask(&client, &plan, "r").await.unwrap();
         assert_eq!(facts.denied, ["create nodes"]);
         assert_eq!(facts.not_served["policy/v1 PodDisruptionBudget"], ["policy/v1beta1"]);
         assert_eq!((facts.used.len(), facts.used[0].example.as_str()), (1, "other/p"));

@@ -14,6 +14,8 @@
 #[allow(dead_code, unused_imports, reason = "its tests run with the program `audit`")]
 mod requests;
 
+#[path = "../stub_api.rs"]
+mod stub_api;
 #[path = "../used.rs"]
 mod used;
 
