@@ -11,7 +11,9 @@ use super::signals::stoppable;
 use super::{Outcome, output, progress};
 use crate::diff::{self, Facts, RunVerdict};
 use crate::k8s::connect;
-use crate::replay::{self, Left, Mode, OnError, OnErrorRule, Outlook, Plan, RunOptions, RunStatus, Severity};
+use crate::replay::{
+    self, Existing, Left, Mode, OnError, OnErrorRule, Outlook, Plan, RunOptions, RunStatus, Severity,
+};
 use crate::trace::{Reader, RunInfo, Window, digest_of};
 
 /// Plays a reel against a cluster: nodes and pods as inputs, decisions left to its scheduler.
@@ -118,10 +120,10 @@ impl ModeArg {
 
 pub(super) async fn run(args: ReplayArgs) -> anyhow::Result<Outcome> {
     let (plan, mut source) = read_plan(&args.trace, &args.shape)?;
-    source.max_lateness_ns = args.max_lateness.as_nanos() as u64;
     let Some(out) = args.out.clone().filter(|_| !args.dry_run) else {
         return dry_run(&args, &plan, source.plan_sha256).await;
     };
+    source.max_lateness_ns = args.max_lateness.as_nanos() as u64;
     let shard = args.shard.choose()?;
     if shard.is_some() && (args.run_id.is_none() || args.start_at.is_none()) {
         bail!("a part of a run needs --run-id and --start-at, the same for all parts");
@@ -178,7 +180,8 @@ async fn dry_run(args: &ReplayArgs, plan: &Plan, plan_sha256: String) -> anyhow:
         let target = connect(&args.target.choose()?.connect).await?;
         let mode = args.mode.with_speed(args.speed);
         let run = args.run_id.as_deref().unwrap_or_default();
-        Some(replay::preflight(&target, plan, mode, args.allow_existing, run).await?)
+        let existing = Existing { allowed: args.allow_existing, run };
+        Some(replay::preflight(&target, plan, mode, existing).await?)
     } else {
         None
     };

@@ -52,6 +52,13 @@ pub enum Note {
         /// In B.
         b: String,
     },
+    /// Other versions of kubereel made them, which may pace or submit otherwise.
+    Tool {
+        /// What made A.
+        a: String,
+        /// What made B.
+        b: String,
+    },
     /// They have different nodes.
     Nodes {
         /// Nodes that only A has.
@@ -79,6 +86,7 @@ impl Note {
             Note::Mode { .. } => "mode",
             Note::Speed { .. } => "speed",
             Note::TieBreak { .. } => "tie-break",
+            Note::Tool { .. } => "tool",
             Note::Nodes { .. } => "nodes",
             Note::Unfit { fault, .. } => fault.code(),
         }
@@ -98,6 +106,7 @@ impl fmt::Display for Note {
             Note::Mode { a, b } => write!(f, "different modes: A {a}, B {b}"),
             Note::Speed { a, b } => write!(f, "different speeds: A {a}x, B {b}x"),
             Note::TieBreak { a, b } => write!(f, "ties broken differently: A {a}, B {b}"),
+            Note::Tool { a, b } => write!(f, "made by different tools: A {a}, B {b}"),
             Note::Nodes { only_a, only_b, class_differs } => {
                 write!(f, "different nodes: {only_a} only in A, {only_b} only in B, {class_differs} changed")
             }
@@ -138,6 +147,14 @@ pub(super) fn unlike(a: &Facts, b: &Facts) -> Vec<Note> {
         && tie_a != tie_b
     {
         notes.push(Note::TieBreak { a: tie_a.clone(), b: tie_b.clone() });
+    }
+    // A recording is not what a replay makes of it: only runs depend on how they were made.
+    if let (Some(tool_a), Some(tool_b)) = (&a.run.tool_version, &b.run.tool_version)
+        && a.run.mode.is_some()
+        && b.run.mode.is_some()
+        && tool_a != tool_b
+    {
+        notes.push(Note::Tool { a: tool_a.clone(), b: tool_b.clone() });
     }
     notes.extend(nodes(a, b));
     notes

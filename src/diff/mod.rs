@@ -66,7 +66,7 @@ pub use explored::{Explored, explored};
 pub use facts::{Counts, Facts, RunFacts, Span};
 pub use fault::{Fault, MAX_LATENESS, RunVerdict};
 pub use invariants::{Rule, Violation, violations};
-pub use judge::{Groups, Unstable, judge};
+pub use judge::{Groups, RungVerdict, Unstable, judge};
 pub use kinds::{Kind, kinds};
 pub use latency::{Latency, Metric};
 pub use lateness::Lateness;

@@ -50,6 +50,12 @@ impl Run {
         self
     }
 
+    /// Any object that was there.
+    pub(crate) fn object(&mut self, at: u64, object: Value) -> &mut Run {
+        self.event(at, Verb::Initial, false, object);
+        self
+    }
+
     pub(crate) fn phase(&mut self, at: u64, phase: RunPhase) -> &mut Run {
         let facts = std::collections::BTreeMap::new();
         self.records.push(Record::Phase(PhaseMark { at: TraceTime::from_millis(at), phase, facts }));

@@ -36,10 +36,10 @@ pub(super) struct Engine {
     pub(super) seq: Arc<AtomicU64>,
     /// The newest resourceVersion of a pod that an answer told of.
     pub(super) written: Arc<AtomicU64>,
-    pub(super) refills: Arc<Mutex<Refills>>,
     pub(super) tally: Arc<Tally>,
     pub(super) on_error: OnError,
     pub(super) stop: Stop,
+    pub(super) refills: Arc<Mutex<Refills>>,
 }
 
 /// When an action was due, on both time lines.

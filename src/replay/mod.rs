@@ -23,7 +23,7 @@ mod world;
 pub use on_error::{OnError, OnErrorRule};
 pub use outlook::{Demand, Impossible, NAMED, Outlook};
 pub use plan::{Action, Left, NodeChange, Plan, Replacement, TimedAction};
-pub use preflight::{Finding, Severity, preflight};
+pub use preflight::{Existing, Finding, Severity, preflight};
 pub use run::{METRICS_EVERY, Mode, RETRY, ReplayError, RunOptions, RunSummary, SHARD_LABEL, run};
 pub use scheduler::SchedulerProbe;
 pub use shape::{PodFilter, RunTime, Shape};

@@ -12,7 +12,7 @@ use super::observe::{self, Observer};
 use super::on_error::OnError;
 use super::open::{self, LEAD, OpenTime};
 use super::plan::{Action, Plan, Submission};
-use super::preflight::{Finding, Severity, preflight};
+use super::preflight::{Existing, Finding, Severity, preflight};
 use super::refill::{self, Refills, place_of};
 use super::scheduler::{Baseline, SchedulerProbe};
 use super::shard;
@@ -223,7 +223,8 @@ pub async fn run(
     }
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
     let header = header(target, options, clock.wall_ns());
-    let findings = preflight(target, &plan, options.mode, options.allow_existing, &header.id).await?;
+    let existing = Existing { allowed: options.allow_existing, run: &header.id };
+    let findings = preflight(target, &plan, options.mode, existing).await?;
     if findings.iter().any(|finding| finding.severity == Severity::Error) {
         return Err(ReplayError::Unfit { findings });
     }
@@ -336,10 +337,10 @@ impl Stage {
             now,
             seq: Arc::new(AtomicU64::new(0)),
             written: Arc::new(AtomicU64::new(0)),
-            refills: Arc::new(Mutex::new(Refills::of(plan))),
             tally: Arc::default(),
             on_error: options.on_error.clone(),
             stop: stop.clone(),
+            refills: Arc::new(Mutex::new(Refills::of(plan))),
         };
         engine.tell(&options.status, plan);
         engine.mark(RunPhase::WarmUp, BTreeMap::new());
@@ -419,10 +420,10 @@ impl Stage {
         let waited = self.engine.submitter.take_longest_wait().as_nanos() as u64;
         let end = [
             ("left-out", plan.left.0.values().sum()),
-            ("replacements", plan.replacements.len() as u64),
-            ("refills", self.engine.refills().made()),
             (COMPLETE_FACT, complete.into()),
             (LONGEST_WAIT_FACT, waited),
+            ("replacements", plan.replacements.len() as u64),
+            ("refills", self.engine.refills().made()),
         ];
         self.engine.mark(RunPhase::End, facts(&end));
         Ok(())
@@ -516,7 +517,7 @@ impl Stage {
         let rest = if is_flood { Duration::ZERO } else { rest };
         let settled = |w: &WorldState| {
             // In this order: what is no longer owed has been submitted by then.
-            let owed = !is_flood && (self.engine.refills().owes() || self.engine.fleet().owes());
+            let owed = self.engine.refills().owes() || !is_flood && self.engine.fleet().owes();
             let on_its_way = |p: &PodNow| p.deleting || !(p.has_started() || (p.node.is_none() && p.marked));
             stop.is_stopped() || !(owed || !self.engine.is_caught_up(w) || w.pods.values().any(on_its_way))
         };

@@ -10,8 +10,7 @@ pub use crate::hollow::OWNER_ANNOTATION;
 /// The context kinds that a run makes, but for namespaces.
 const REPLAYED: &[&str] = &["PriorityClass", "RuntimeClass", "PodDisruptionBudget", "Service"];
 
-/// Nodes and pods that a target has: of others, and left over from earlier runs.
-/// Other parts of this run may have begun.
+/// Nodes and pods that a target has: of others, and left over from earlier runs. Other parts of this run may have begun.
 pub(super) async fn used(client: &kube::Client, run: &str) -> Result<Vec<Used>, K8sError> {
     let mut used = Vec::new();
     for kind in [NODE, POD] {

@@ -136,6 +136,8 @@ pub struct RungEntry {
     pub within_baseline: Option<Share>,
     /// Over all pairs of candidate runs; `None` where there is one run.
     pub within_candidate: Option<Share>,
+    /// What the runs say on this rung; `None` for two reels.
+    pub result: Option<Verdict>,
 }
 
 /// How many decisions agree.

@@ -9,8 +9,16 @@ use crate::replay::plan::Plan;
 use crate::replay::run::Mode;
 use crate::replay::target::used;
 
-/// What stands in the way of a plan at a target: errors first. What the run of this id has made there already, in
-/// another part of it, does not.
+/// What may be at a target already.
+#[derive(Debug, Clone, Copy)]
+pub struct Existing<'a> {
+    /// Whether nodes and pods may be there.
+    pub allowed: bool,
+    /// The id of the run, of which other parts may have begun; empty where there is none yet.
+    pub run: &'a str,
+}
+
+/// What stands in the way of a plan at a target: errors first.
 ///
 /// # Errors
 /// [`K8sError`] where the target does not answer.
@@ -18,10 +26,9 @@ pub async fn preflight(
     target: &Target,
     plan: &Plan,
     mode: Mode,
-    allow_existing: bool,
-    run: &str,
+    existing: Existing<'_>,
 ) -> Result<Vec<Finding>, K8sError> {
-    Ok(check(plan, &ask(&target.client, plan, run).await?, mode, allow_existing))
+    Ok(check(plan, &ask(&target.client, plan, existing.run).await?, mode, existing.allowed))
 }
 
 /// What a target says of all that a plan needs. Only what the plan names is asked for.
@@ -149,7 +156,7 @@ mod tests {
             .into_iter(),
         );
         let client = kube::Client::new(tower::service_fn(answer), "default");
-        let facts = ask(&client, &plan, "r").await.unwrap();
+        let facts = ask(&client, &plan, "").await.unwrap();
         assert_eq!(facts.denied, ["create nodes"]);
         assert_eq!(facts.not_served["policy/v1 PodDisruptionBudget"], ["policy/v1beta1"]);
         assert_eq!((facts.used.len(), facts.used[0].example.as_str()), (1, "other/p"));

@@ -10,7 +10,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-pub use ask::preflight;
+pub use ask::{Existing, preflight};
 
 use super::outlook::Impossible;
 use super::plan::Plan;
