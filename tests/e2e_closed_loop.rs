@@ -7,7 +7,7 @@ use kubereel::model::Verb;
 use serde_json::{Value, json};
 use support::{Sandbox, Script, pod};
 
-/// A pod of 3 cores of a ReplicaSet, of this priority class.
+/// A pod of 3 cores of a `ReplicaSet`, of this priority class.
 fn owned(name: &str, class: &str) -> Value {
     let mut pod = pod(name, "3");
     pod["spec"]["priorityClassName"] = class.into();

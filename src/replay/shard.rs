@@ -30,6 +30,7 @@ impl Plan {
         if shard.index > 0 {
             self.context.clear();
             self.left = super::plan::Left::default();
+            self.replacements.clear();
         }
         self
     }
