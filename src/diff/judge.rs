@@ -23,6 +23,9 @@ const RUNS_FOR_CHANGED: usize = 3;
 /// stable by chance are too many to tell from those that are.
 const STABLE_SHARE: f64 = 0.9;
 
+/// Chance of a false alarm of the energy distance on a rung.
+const LEVEL: f64 = 0.05;
+
 /// A pod that runs of one side decided in more than one way.
 #[derive(Debug, Clone)]
 pub struct Unstable<'f> {
@@ -32,6 +35,23 @@ pub struct Unstable<'f> {
     pub a: Vec<Decision>,
     /// The decision in each run of B.
     pub b: Vec<Decision>,
+}
+
+/// What the runs say on one rung, whatever the rung that is judged.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RungVerdict {
+    /// The rung.
+    pub rung: Rung,
+    /// Pods decided alike in all runs of A, and alike in all runs of B.
+    pub stable: u64,
+    /// Of them, those on which the sides differ.
+    pub differ: u64,
+    /// Whether placements of the two sides lie further apart than those of runs of one side, by the share of pods that
+    /// differ; `None` with one run a side.
+    pub energy: Option<Energy>,
+    /// By the rules of [`judge`] for decisions; changed too where the energy distance is above 0 with p at most 5 %. That is
+    /// for draws by chance: they leave no pod stable, and yet their odds can change.
+    pub verdict: Verdict,
 }
 
 /// The runs of two schedulers side by side.
@@ -62,9 +82,8 @@ pub struct Groups<'f> {
     pub exchanged: u64,
     /// Pods that are not stable, in the order in which the first run of A saw them.
     pub unstable: Vec<Unstable<'f>>,
-    /// Whether placements of the two sides lie further apart than those of runs of one side, by the share of pods that
-    /// differ on the rung judged; `None` with one run a side.
-    pub placement: Option<Energy>,
+    /// What the runs say on each rung, coarsest first; empty where a side has no run.
+    pub rungs: Vec<RungVerdict>,
     /// Numbers of whole runs, with a verdict each; none in lockstep.
     pub metrics: Vec<MetricVerdict>,
     /// Rules that runs break.
@@ -103,7 +122,7 @@ pub fn judge<'f>(baseline: &'f [Facts], candidate: &'f [Facts], policy: &Policy)
         divergences: Vec::new(),
         exchanged: 0,
         unstable: Vec::new(),
-        placement: None,
+        rungs: Vec::new(),
         metrics: judge_metrics(a, b, policy.margin),
         broken: broken(a, b),
         latency: latencies(a, b),
@@ -111,14 +130,18 @@ pub fn judge<'f>(baseline: &'f [Facts], candidate: &'f [Facts], policy: &Policy)
     if let Some(first) = a.first().filter(|_| !b.is_empty()) {
         let runs: Vec<(&Facts, History)> = all.iter().map(|run| (*run, History::of(run))).collect();
         let mut sides = Sides::of(first, b[0]);
-        let mut apart = vec![0_u64; all.len() * all.len()];
+        let mut rungs =
+            Rung::ALL.map(|_| OnRung { apart: vec![0; all.len() * all.len()], ..OnRung::default() });
         for pod in first.counted() {
-            result.add(&runs, a.len(), pod, &sides, &mut apart);
+            result.add(&runs, a.len(), pod, &sides, &mut rungs);
         }
         sides.explain(&mut result.divergences);
-        let of = result.compared.max(1) as f64;
-        let share = |i: usize, j: usize| apart[i.min(j) * all.len() + i.max(j)] as f64 / of;
-        result.placement = energy_test(a.len(), all.len(), share).filter(|_| all.len() > 2);
+        let fewest = a.len().min(b.len());
+        result.rungs = Rung::ALL
+            .into_iter()
+            .zip(rungs)
+            .map(|(rung, on)| on.judge(rung, result.compared, a.len(), all.len(), is_lockstep, fewest))
+            .collect();
         result.exchanged = exchanged(&result.divergences);
         if result.compared == 0 {
             result.problems.push(Problem::NoPods);
@@ -137,7 +160,7 @@ impl<'f> Groups<'f> {
         split: usize,
         pod: Pod<'f>,
         sides: &Sides<'f>,
-        apart: &mut [u64],
+        rungs: &mut [OnRung; Rung::ALL.len()],
     ) {
         let pods: Option<Vec<Pod<'f>>> = runs.iter().map(|(run, _)| run.counted_pod(pod.id())).collect();
         let Some(pods) = pods else { return };
@@ -146,10 +169,16 @@ impl<'f> Groups<'f> {
         };
         let places: Vec<_> = pods.iter().zip(runs).map(place).collect();
         self.compared += 1;
-        self.count_pairs(&places, split, apart);
+        self.count_pairs(&places, split, rungs);
         let (a, b) = places.split_at(split);
-        let alike = |side: &[Place<'_>]| side.iter().all(|place| place.is_same(&side[0], self.rung));
-        if !alike(a) || !alike(b) {
+        let alike = |rung| move |side: &[Place<'_>]| side.iter().all(|place| place.is_same(&side[0], rung));
+        for (rung, on) in Rung::ALL.into_iter().zip(rungs) {
+            if alike(rung)(a) && alike(rung)(b) {
+                on.stable += 1;
+                on.differ += u64::from(!a[0].is_same(&b[0], rung));
+            }
+        }
+        if !alike(self.rung)(a) || !alike(self.rung)(b) {
             let decisions = |side: &[Pod<'_>]| side.iter().map(|pod| Decision::of(*pod)).collect();
             let (a, b) = (decisions(&pods[..split]), decisions(&pods[split..]));
             self.unstable.push(Unstable { pod, a, b });
@@ -161,7 +190,7 @@ impl<'f> Groups<'f> {
         }
     }
 
-    fn count_pairs(&mut self, places: &[Place<'_>], split: usize, apart: &mut [u64]) {
+    fn count_pairs(&mut self, places: &[Place<'_>], split: usize, rungs: &mut [OnRung; Rung::ALL.len()]) {
         for (i, first) in places.iter().enumerate() {
             for (j, second) in places.iter().enumerate().skip(i + 1) {
                 let agreement = match (i < split, j < split) {
@@ -171,7 +200,10 @@ impl<'f> Groups<'f> {
                 };
                 let agrees = first.agrees(second);
                 agreement.add(agrees);
-                apart[i * places.len() + j] += u64::from(agrees.is_none_or(|finest| finest < self.rung));
+                for (rung, on) in Rung::ALL.into_iter().zip(rungs.iter_mut()) {
+                    let apart = agrees.is_none_or(|finest| finest < rung);
+                    on.apart[i * places.len() + j] += u64::from(apart);
+                }
             }
         }
     }
@@ -181,29 +213,67 @@ impl<'f> Groups<'f> {
     }
 
     fn decide(&self, is_lockstep: bool, runs: usize) -> (Verdict, Reason) {
-        let (stable, of) = (self.stable, self.compared);
-        let (differ, unstable) = (self.divergences.len() as u64, self.unstable.len() as u64);
-        let few = |need| (Verdict::Inconclusive, Reason::TooFewRuns { have: runs, need });
-        let is_noisy = (stable as f64) < STABLE_SHARE * of as f64;
         let failures = self.broken.iter().filter(|broken| broken.is_failure()).count() as u64;
         if failures > 0 {
-            (Verdict::Changed, Reason::Broken { count: failures })
-        } else if let Some(first) = self.regressed().next() {
-            let count = self.regressed().count() as u64;
-            (Verdict::Changed, Reason::Regressed { metric: first.metric, count })
-        } else if !is_lockstep && runs < RUNS_FOR_EQUIVALENT {
-            few(RUNS_FOR_CHANGED)
-        } else if is_noisy && differ <= unstable {
-            (Verdict::Inconclusive, Reason::Unstable { stable, of })
-        } else if differ > 0 && !is_lockstep && differ <= unstable {
-            (Verdict::Inconclusive, Reason::WithinNoise { differ, unstable })
-        } else if differ > 0 && !is_lockstep && runs < RUNS_FOR_CHANGED {
-            few(RUNS_FOR_CHANGED)
-        } else if differ > 0 {
-            (Verdict::Changed, Reason::Differ { count: differ, of })
-        } else {
-            (Verdict::Equivalent, Reason::Alike { stable, of })
+            return (Verdict::Changed, Reason::Broken { count: failures });
         }
+        if let Some(first) = self.regressed().next() {
+            let count = self.regressed().count() as u64;
+            return (Verdict::Changed, Reason::Regressed { metric: first.metric, count });
+        }
+        decisions(self.compared, self.stable, self.divergences.len() as u64, is_lockstep, runs)
+    }
+}
+
+/// What `runs` runs a side say of decisions, by pods compared, pods that are stable, and those of them that differ.
+fn decisions(of: u64, stable: u64, differ: u64, is_lockstep: bool, runs: usize) -> (Verdict, Reason) {
+    let unstable = of - stable;
+    let few = |need| (Verdict::Inconclusive, Reason::TooFewRuns { have: runs, need });
+    let is_noisy = (stable as f64) < STABLE_SHARE * of as f64;
+    if !is_lockstep && runs < RUNS_FOR_EQUIVALENT {
+        few(RUNS_FOR_CHANGED)
+    } else if is_noisy && differ <= unstable {
+        (Verdict::Inconclusive, Reason::Unstable { stable, of })
+    } else if differ > 0 && !is_lockstep && differ <= unstable {
+        (Verdict::Inconclusive, Reason::WithinNoise { differ, unstable })
+    } else if differ > 0 && !is_lockstep && runs < RUNS_FOR_CHANGED {
+        few(RUNS_FOR_CHANGED)
+    } else if differ > 0 {
+        (Verdict::Changed, Reason::Differ { count: differ, of })
+    } else {
+        (Verdict::Equivalent, Reason::Alike { stable, of })
+    }
+}
+
+/// What is counted on one rung.
+#[derive(Debug, Clone, Default)]
+struct OnRung {
+    stable: u64,
+    differ: u64,
+    /// Of each pair of runs, pods on which the two differ.
+    apart: Vec<u64>,
+}
+
+impl OnRung {
+    fn judge(
+        self,
+        rung: Rung,
+        of: u64,
+        split: usize,
+        all: usize,
+        is_lockstep: bool,
+        runs: usize,
+    ) -> RungVerdict {
+        let pods = of.max(1) as f64;
+        let share = |i: usize, j: usize| self.apart[i.min(j) * all + i.max(j)] as f64 / pods;
+        let energy = energy_test(split, all, share).filter(|_| all > 2);
+        let is_apart = energy.is_some_and(|energy| energy.statistic > 0.0 && energy.p <= LEVEL);
+        let verdict = if is_apart {
+            Verdict::Changed
+        } else {
+            decisions(of, self.stable, self.differ, is_lockstep, runs).0
+        };
+        RungVerdict { rung, stable: self.stable, differ: self.differ, energy, verdict }
     }
 }
 

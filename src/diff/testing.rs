@@ -27,6 +27,7 @@ impl Run {
             scheduler_version: Some("v1.37.2".to_owned()),
             mode: Some(mode.to_owned()),
             speed: None,
+            tie_break: None,
             sealed: true,
             tool_version: Some("0.1.0".to_owned()),
             started_wall_ns: 0,
@@ -46,6 +47,12 @@ impl Run {
         let object = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": labels},
             "status": {"allocatable": {"cpu": cpu}}});
         self.event(0, Verb::Initial, false, object);
+        self
+    }
+
+    /// Any object that was there.
+    pub(crate) fn object(&mut self, at: u64, object: Value) -> &mut Run {
+        self.event(at, Verb::Initial, false, object);
         self
     }
 

@@ -235,6 +235,18 @@ fn what_the_run_decided_otherwise_is_no_failure() {
 }
 
 #[test]
+fn runs_of_another_tool_are_told_and_recordings_are_not() {
+    let made = |mode: Option<&str>, tool: &str| {
+        let mut reel = placed("a", &["n1"]);
+        (reel.run.mode, reel.run.tool_version) = (mode.map(str::to_owned), Some(tool.to_owned()));
+        reel.facts()
+    };
+    let found = notes(&made(Some("open"), "kubereel 0.1.0"), &made(Some("open"), "kubereel 0.2.0"));
+    assert_eq!(found.iter().map(Note::code).collect::<Vec<_>>(), ["tool"]);
+    assert_eq!(notes(&made(None, "kubereel 0.1.0"), &made(None, "kubereel 0.2.0")), []);
+}
+
+#[test]
 fn a_load_that_was_shaped_is_another_plan() {
     let with = |digest: &str| {
         let mut reel = placed("a", &["n1"]);
@@ -290,6 +302,26 @@ fn noise_on_most_pods_is_never_equivalence() {
         (groups.verdict, groups.reason),
         (Verdict::Inconclusive, Reason::Unstable { stable: 0, of: 2 })
     );
+}
+
+/// Four runs a side of 40 pods on two nodes that are alike: A draws between them by chance, B always takes the first.
+#[test]
+fn draws_by_chance_that_are_no_more_change_the_exact_node_and_not_its_class() {
+    let mut rng = fastrand::Rng::with_seed(7);
+    let drawn: Vec<Vec<&str>> =
+        (0..4).map(|_| (0..40).map(|_| if rng.bool() { "n1" } else { "n2" }).collect()).collect();
+    let a: Vec<&[&str]> = drawn.iter().map(Vec::as_slice).collect();
+    let first = ["n1"; 40];
+    let found = |a: &[&[&str]], b: &[&[&str]]| -> Vec<(Rung, Verdict)> {
+        judged("lockstep", a, b).rungs.iter().map(|on| (on.rung, on.verdict)).collect()
+    };
+    let changed = found(&a, &[&first[..]; 4]);
+    assert_eq!(changed[2], (Rung::NodeClass, Verdict::Equivalent));
+    assert_eq!(changed[4], (Rung::ExactNode, Verdict::Changed));
+    let more: Vec<Vec<&str>> =
+        (0..4).map(|_| (0..40).map(|_| if rng.bool() { "n1" } else { "n2" }).collect()).collect();
+    let b: Vec<&[&str]> = more.iter().map(Vec::as_slice).collect();
+    assert_eq!(found(&a, &b)[4], (Rung::ExactNode, Verdict::Inconclusive), "one set of dice and another");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use super::value::{
 };
 use crate::diff::{
     Agreement, Broken, Change, Decision, Diff, Explored, Facts, Fault, Groups, Incomparable, Kind, Latency,
-    MetricVerdict, Milestone, Pod, RunVerdict, Rung, explored, incomparable, kinds,
+    MetricVerdict, Milestone, Pod, RunVerdict, Rung, RungVerdict, explored, incomparable, kinds,
 };
 use crate::stats::{Energy, Estimate, Summary};
 
@@ -31,7 +31,7 @@ impl Report {
                 exchanged: diff.exchanged,
                 roots: roots(changes()),
                 convergences: Some(diff.convergences),
-                ladder: ladder(&diff.agreement, None, None),
+                ladder: ladder(&diff.agreement, None, None, &[]),
             },
             groups: kinds(diff.in_order()).into_iter().map(group).collect(),
             moved: diff.moved.iter().map(|c| change(c, &mut contexts)).collect(),
@@ -55,10 +55,12 @@ impl Report {
     pub fn of_groups(a: &[Facts], b: &[Facts], groups: &Groups<'_>) -> Report {
         let problem =
             |found: &crate::diff::Problem| ProblemEntry { code: found.code(), text: found.to_string() };
+        let racy = a.iter().chain(b).all(|facts| facts.run.is_lockstep());
         let mut contexts = match (a.first(), b.first()) {
             (Some(a), Some(b)) => contexts(a, b, &groups.divergences),
             _ => HashMap::new(),
         };
+        let judged = groups.rungs.iter().find(|found| found.rung == groups.rung);
         let (outcome_changed, moved): (Vec<_>, Vec<_>) = groups
             .divergences
             .iter()
@@ -80,7 +82,12 @@ impl Report {
                 exchanged: groups.exchanged,
                 roots: roots(&groups.divergences),
                 convergences: None,
-                ladder: ladder(&groups.between, Some(&groups.within_a), Some(&groups.within_b)),
+                ladder: ladder(
+                    &groups.between,
+                    Some(&groups.within_a),
+                    Some(&groups.within_b),
+                    &groups.rungs,
+                ),
             },
             groups: kinds(&groups.divergences).into_iter().map(group).collect(),
             moved,
@@ -92,6 +99,7 @@ impl Report {
                     pod: pod(unstable.pod),
                     baseline: unstable.a.iter().map(decision).collect(),
                     candidate: unstable.b.iter().map(decision).collect(),
+                    racy,
                 })
                 .collect(),
             only_baseline: Vec::new(),
@@ -99,7 +107,7 @@ impl Report {
             metrics: groups.metrics.iter().map(metric).collect(),
             explored: numbers(a, b),
             incomparable: versions(a, b),
-            placement: groups.placement.map(placement),
+            placement: judged.and_then(|found| found.energy).map(placement),
             violations: groups.broken.iter().map(violation).collect(),
             latency: latency(&groups.latency, a, b),
             baseline: a.iter().map(run).collect(),
@@ -116,7 +124,12 @@ fn roots<'c, 'f: 'c>(changes: impl IntoIterator<Item = &'c Change<'f>>) -> u64 {
     changes.into_iter().filter(|change| change.is_root()).count() as u64
 }
 
-fn ladder(between: &Agreement, a: Option<&Agreement>, b: Option<&Agreement>) -> Vec<RungEntry> {
+fn ladder(
+    between: &Agreement,
+    a: Option<&Agreement>,
+    b: Option<&Agreement>,
+    judged: &[RungVerdict],
+) -> Vec<RungEntry> {
     let share = |agreement: &Agreement, rung| Share {
         agree: agreement.count(rung),
         pairs: agreement.pairs,
@@ -130,6 +143,7 @@ fn ladder(between: &Agreement, a: Option<&Agreement>, b: Option<&Agreement>) -> 
         between: share(between, rung),
         within_baseline: within(a, rung),
         within_candidate: within(b, rung),
+        result: judged.iter().find(|found| found.rung == rung).map(|found| found.verdict),
     };
     Rung::ALL.map(entry).to_vec()
 }

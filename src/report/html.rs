@@ -1,9 +1,9 @@
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use serde_json::{Value, json};
 
 use super::terminal::headline;
-use super::{Charts, Renderer, Report, ReportError};
+use super::{ChangeEntry, Charts, Renderer, Report, ReportError};
 use crate::diff::Series;
 
 const PAGE: &str = include_str!("page.html");
@@ -11,9 +11,12 @@ const PAGE: &str = include_str!("page.html");
 /// Nodes in the heat map; of larger clusters those whose use differs most.
 const NODES: usize = 100;
 
-/// Divergences listed, and score tables among them: a page of 10,000 pods stays under a megabyte.
-const LISTED: usize = 1000;
-const TABLES: usize = 100;
+/// Entries of each list.
+const LISTED: usize = 700;
+
+/// Bytes for stories of pods and score tables, the first divergences first: with the lists, a page of 10,000 pods stays
+/// under a megabyte.
+const TOLD: usize = 400_000;
 
 /// One file that needs no network: charts, and a list of divergences that filters and opens a pod's story.
 #[derive(Debug, Clone, Copy, Default)]
@@ -28,10 +31,7 @@ impl Renderer for Html {
                 entries.truncate(LISTED);
             }
         }
-        let changes = report.moved.iter().chain(&report.outcome_changed);
-        let told = changes.filter(|change| change.context.is_some()).take(TABLES);
-        let told: HashSet<&str> =
-            told.map(|change| &*change.pod.id).chain(report.first().map(|change| &*change.pod.id)).collect();
+        let told = told(report)?;
         for list in ["moved", "outcome_changed"] {
             for entry in value[list].as_array_mut().into_iter().flatten() {
                 if !entry["id"].as_str().is_some_and(|id| told.contains(id)) {
@@ -45,14 +45,29 @@ impl Renderer for Html {
             json!(report.explored.iter().map(super::ExploredEntry::medians).collect::<Vec<_>>());
         value["totals"] =
             json!({"moved": report.moved.len(), "outcome_changed": report.outcome_changed.len()});
-        value["charts"] = charts(&report.charts);
+        value["charts"] = charts(&report.charts, &told);
         // In a script element only `<` can end it, and JSON may write it as an escape.
         let data = serde_json::to_string(&value)?.replace('<', "\\u003c");
         Ok(PAGE.replace("/*DATA*/", &data))
     }
 }
 
-fn charts(charts: &Charts) -> Value {
+/// The pods whose story and score tables are in the page.
+fn told(report: &Report) -> Result<HashSet<&str>, ReportError> {
+    let (mut told, mut left) = (HashSet::new(), TOLD);
+    let mut changes: Vec<&ChangeEntry> = report.moved.iter().chain(&report.outcome_changed).collect();
+    changes.sort_by_key(|change| (!change.is_first, !change.is_root()));
+    for change in changes {
+        let size = serde_json::to_string(&change.context)?.len()
+            + serde_json::to_string(&report.charts.stories.get(&change.pod.id))?.len();
+        let Some(rest) = left.checked_sub(size) else { break };
+        left = rest;
+        told.insert(&*change.pod.id);
+    }
+    Ok(told)
+}
+
+fn charts(charts: &Charts, told: &HashSet<&str>) -> Value {
     let short = |values: &[f64]| -> Vec<f64> { values.iter().map(|v| (v * 1e4).round() / 1e4).collect() };
     let series = |series: &Series| {
         json!({"seconds": short(&series.seconds), "pending": series.pending, "cpu": short(&series.cpu),
@@ -68,8 +83,9 @@ fn charts(charts: &Charts) -> Value {
         .iter()
         .map(|waits| waits.iter().map(|wait| (wait * 1e6).round() / 1e6).collect())
         .collect();
+    let stories: BTreeMap<_, _> = charts.stories.iter().filter(|(id, _)| told.contains(&***id)).collect();
     json!({"series": charts.series.iter().map(series).collect::<Vec<_>>(), "waits": waits, "heat": heat,
-           "flow": charts.flow, "stories": charts.stories})
+           "flow": charts.flow, "stories": stories})
 }
 
 /// Of each node, its mean share of CPU asked for on both sides; those that differ most first where there are many.

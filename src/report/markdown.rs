@@ -2,7 +2,7 @@ use std::fmt::Write;
 
 use super::divergences::{first_sentence, sheet, states};
 use super::plain::{duration, percent, printable};
-use super::terminal::headline;
+use super::terminal::{headline, word};
 use super::{ChangeEntry, Renderer, Report, ReportError};
 
 /// Pods listed of each kind.
@@ -14,8 +14,8 @@ pub struct Markdown;
 
 impl Renderer for Markdown {
     fn render(&self, report: &Report) -> Result<String, ReportError> {
-        let (word, _, rest) = headline(report);
-        let mut text = format!("### kubereel: {word}\n\n{}\n\n", cell(&rest));
+        let (verdict, _, rest) = headline(report);
+        let mut text = format!("### kubereel: {verdict}\n\n{}\n\n", cell(&rest));
         for problem in &report.problems {
             let _ = writeln!(text, "- **{}**: {}", problem.code, cell(&problem.text));
         }
@@ -25,11 +25,12 @@ impl Renderer for Markdown {
             let _ =
                 writeln!(text, "- **{letter} breaks {}**: `{}` on `{node}`: {detail}", v.rule, cell(&pod));
         }
-        text.push_str("\n| agreement | A/B | |\n| --- | ---: | ---: |\n");
+        text.push_str("\n| agreement | A/B | | |\n| --- | ---: | ---: | --- |\n");
         for rung in &report.decisions.ladder {
             let share = rung.between.share.map_or_else(|| "-".to_owned(), percent);
             let (agree, pairs) = (rung.between.agree, rung.between.pairs);
-            let _ = writeln!(text, "| {} | {agree} of {pairs} | {share} |", rung.rung);
+            let result = rung.result.map_or("", |result| word(result).0);
+            let _ = writeln!(text, "| {} | {agree} of {pairs} | {share} | {result} |", rung.rung);
         }
         metrics(report, &mut text);
         text.push_str("\n| latency | side | pods | p50 | p99 | never bound |\n| --- | --- | ---: | ---: | ---: | ---: |\n");

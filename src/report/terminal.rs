@@ -74,7 +74,8 @@ impl Terminal {
         if !report.unstable.is_empty() {
             let unstable = &report.unstable;
             let names = names(unstable.iter().map(|u| (&*u.pod.namespace, &*u.pod.name)), unstable.len());
-            lines.push(format!("unstable from run to run: {}: {names}", unstable.len()));
+            let what = if unstable.iter().all(|pod| pod.racy) { "racy" } else { "unstable" };
+            lines.push(format!("{what}, other decisions in runs of one side: {}: {names}", unstable.len()));
         }
         lines
     }
@@ -132,14 +133,19 @@ impl Terminal {
     }
 }
 
+/// A verdict as a headline has it, with its colour.
+pub(super) fn word(verdict: Verdict) -> (&'static str, u8) {
+    match verdict {
+        Verdict::Equivalent => ("EQUIVALENT", 32),
+        Verdict::Changed => ("CHANGED", 31),
+        Verdict::Inconclusive => ("INCONCLUSIVE", 33),
+        Verdict::Invalid => ("INVALID", 35),
+    }
+}
+
 pub(super) fn headline(report: &Report) -> (&'static str, u8, String) {
     if let Some(verdict) = &report.verdict {
-        let (word, color) = match verdict.result {
-            Verdict::Equivalent => ("EQUIVALENT", 32),
-            Verdict::Changed => ("CHANGED", 31),
-            Verdict::Inconclusive => ("INCONCLUSIVE", 33),
-            Verdict::Invalid => ("INVALID", 35),
-        };
+        let (word, color) = word(verdict.result);
         return (word, color, format!("{}; judged on {}", verdict.reason, verdict.rung));
     }
     let (moved, outcomes) = (report.moved.len(), report.outcome_changed.len());
@@ -183,8 +189,8 @@ fn ladder(report: &Report) -> Vec<String> {
     let has_groups =
         report.decisions.ladder.iter().any(|r| r.within_baseline.or(r.within_candidate).is_some());
     let titles: &[&str] =
-        if has_groups { &["agreement", "A/B", "", "A/A", "B/B"] } else { &["agreement", "A/B", ""] };
-    let mut table = table(titles, 1..titles.len());
+        if has_groups { &["agreement", "A/B", "", "A/A", "B/B", ""] } else { &["agreement", "A/B", "", ""] };
+    let mut table = table(titles, 1..titles.len() - 1);
     for rung in &report.decisions.ladder {
         let between = rung.between;
         let mut row = vec![
@@ -195,6 +201,7 @@ fn ladder(report: &Report) -> Vec<String> {
         if has_groups {
             row.extend([share(rung.within_baseline), share(rung.within_candidate)]);
         }
+        row.push(rung.result.map(|result| word(result).0.to_owned()).unwrap_or_default());
         table.add_row(row);
     }
     table_lines(&table)

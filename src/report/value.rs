@@ -136,6 +136,8 @@ pub struct RungEntry {
     pub within_baseline: Option<Share>,
     /// Over all pairs of candidate runs; `None` where there is one run.
     pub within_candidate: Option<Share>,
+    /// What the runs say on this rung; `None` for two reels.
+    pub result: Option<Verdict>,
 }
 
 /// How many decisions agree.
@@ -239,6 +241,8 @@ pub struct UnstableEntry {
     pub baseline: Vec<DecisionEntry>,
     /// The decision in each candidate run.
     pub candidate: Vec<DecisionEntry>,
+    /// Whether all runs were in lockstep: nothing but a race inside the scheduler is left to differ between runs of a side.
+    pub racy: bool,
 }
 
 /// A rule that a run breaks.

@@ -65,7 +65,7 @@ fn measure(a: &Path, b: &Path, pods: u64) -> anyhow::Result<()> {
     let found = diff::compare(&sides[0], &sides[1]);
     let all = clock.now().as_secs_f64();
     anyhow::ensure!(found.agreement.pairs == pods, "{} of {pods} pods came back", found.agreement.pairs);
-    let (cpu, peak) = (used::cpu_seconds("self")?, used::memory_mib("self", "VmHWM:")?);
+    let (cpu, peak) = (used::cpu_seconds("self")?, used::memory_mib("self", "VmHWM")?);
     let (compare, moved) = (all - read, found.moved.len());
     println!(
         "{pods:>9} {size:>10.1} {read:>9.2} {compare:>9.2} {all:>9.2} {cpu:>9.2} {peak:>9.0} {moved:>9}"

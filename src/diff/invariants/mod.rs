@@ -5,6 +5,8 @@
 //! in parallel: a rule about other pods counts as broken only if it still is a second later.
 
 mod priority;
+#[cfg(test)]
+mod tests;
 mod topology;
 
 use std::fmt;
