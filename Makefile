@@ -52,8 +52,9 @@ programs:
 fmt: ## format the code
 	cargo fmt
 
-bench: ## the differ by size; the trace format, the recorder and the importers beside other ways; leases of 10,000 nodes
+bench: ## the differ by size; the tie-break extender; the trace format, the recorder and the importers beside other ways; leases of 10,000 nodes
 	cargo bench --locked --bench diff
+	cargo bench --locked --bench extender
 	cargo bench --locked --bench trace
 	cargo bench --locked --bench record
 	cargo bench --locked --bench overhead

@@ -37,6 +37,11 @@ pub(super) struct Chosen {
 }
 
 impl ConnectArgs {
+    /// Whether a cluster was named.
+    pub(super) fn is_given(&self) -> bool {
+        self.kubeconfig.is_some() || self.context.is_some() || self.cluster.is_some()
+    }
+
     /// Finds the cluster.
     ///
     /// # Errors

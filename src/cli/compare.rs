@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde_json::Value;
 
 use super::args::{parse_duration, parse_speed};
@@ -12,7 +12,7 @@ use super::shape::ShapeArgs;
 use super::signals::stoppable;
 use super::{Outcome, output};
 use crate::cluster::{Dirs, Version};
-use crate::compare::{CompareSpec, Contender, RunReel, Side, compare};
+use crate::compare::{CompareSpec, Contender, RunReel, Side, TieBreak, compare};
 use crate::diff::{Facts, Policy, judge};
 use crate::report::Report;
 
@@ -26,6 +26,7 @@ use crate::report::Report;
 Examples:
   kubereel compare prod.reel --baseline v1.36.3 --candidate v1.37.2
   kubereel compare prod.reel --baseline v1.37.2 --candidate v1.37.2 --candidate-config packing.yaml
+  kubereel compare prod.reel --baseline v1.34.4 --candidate v1.37.2 --tie-break stock --runs 3
   kubereel compare prod.reel --baseline v1.36.3 --candidate v1.37.2 --mode open --speed 10x --runs 3")]
 pub(super) struct CompareArgs {
     /// The reel to play.
@@ -54,6 +55,9 @@ pub(super) struct CompareArgs {
     /// Trace seconds per second, for mode open.
     #[arg(long, value_parser = parse_speed, default_value = "1x")]
     speed: f64,
+    /// Which of the nodes that score alike is taken; default: `fixed` in lockstep, else `stock`.
+    #[arg(long, value_enum, value_name = "HOW")]
+    tie_break: Option<TieBreakArg>,
     /// How long an open run waits after the trace for pods that are still on their way.
     #[arg(long, value_parser = parse_duration, default_value = "30s")]
     drain: Duration,
@@ -79,6 +83,30 @@ pub(super) struct CompareArgs {
     format: ReportFormat,
 }
 
+/// How ties between nodes are broken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum TieBreakArg {
+    /// By a fixed order of their names, which an extender of this process tells the scheduler.
+    Fixed,
+    /// As the scheduler does: by chance up to v1.34, so that no two runs are alike.
+    Stock,
+}
+
+impl TieBreakArg {
+    fn default_of(mode: ModeArg) -> TieBreakArg {
+        if mode == ModeArg::Lockstep { TieBreakArg::Fixed } else { TieBreakArg::Stock }
+    }
+}
+
+impl From<TieBreakArg> for TieBreak {
+    fn from(arg: TieBreakArg) -> TieBreak {
+        match arg {
+            TieBreakArg::Fixed => TieBreak::Fixed,
+            TieBreakArg::Stock => TieBreak::Stock,
+        }
+    }
+}
+
 pub(super) async fn run(args: CompareArgs) -> anyhow::Result<Outcome> {
     let (plan, mut source) = read_plan(&args.trace, &args.shape)?;
     source.max_lateness_ns = args.max_lateness.as_nanos() as u64;
@@ -90,6 +118,7 @@ pub(super) async fn run(args: CompareArgs) -> anyhow::Result<Outcome> {
         control_plane: args.control_plane.unwrap_or(newer),
         runs: args.runs.into(),
         mode: args.mode.with_speed(args.speed),
+        tie_break: args.tie_break.unwrap_or_else(|| TieBreakArg::default_of(args.mode)).into(),
         keep: args.keep.unwrap_or_else(|| temporary.path().to_owned()),
         drain: args.drain,
         scores: args.scores,

@@ -11,7 +11,9 @@ use super::signals::stoppable;
 use super::{Outcome, output, progress};
 use crate::diff::{self, Facts, RunVerdict};
 use crate::k8s::connect;
-use crate::replay::{self, Left, Mode, OnError, OnErrorRule, Outlook, Plan, RunOptions, RunStatus};
+use crate::replay::{
+    self, Existing, Left, Mode, OnError, OnErrorRule, Outlook, Plan, RunOptions, RunStatus, Severity,
+};
 use crate::trace::{Reader, RunInfo, Window, digest_of};
 
 /// Plays a reel against a cluster: nodes and pods as inputs, decisions left to its scheduler.
@@ -24,6 +26,7 @@ use crate::trace::{Reader, RunInfo, Window, digest_of};
 Examples:
   kubereel cluster up --name lab --detach
   kubereel replay prod.reel --dry-run
+  kubereel replay prod.reel --dry-run --cluster lab
   kubereel replay prod.reel --cluster lab --speed 10x --out run.reel
   kubereel replay prod.reel --cluster lab --speed 10x --scale-pods 2 --skip-idle 30s --out run.reel
   kubereel replay prod.reel --cluster lab --mode lockstep --out run.reel
@@ -41,7 +44,8 @@ pub(super) struct ReplayArgs {
     /// Where the run's reel goes.
     #[arg(short, long, value_name = "FILE", required_unless_present = "dry_run")]
     out: Option<PathBuf>,
-    /// Only say what the plan is: inputs, peak rate, resources asked and there, pods that no node could hold.
+    /// Only say what the plan is: inputs, peak rate, resources asked and there, pods that no node could hold. With
+    /// --cluster, --context or --kubeconfig also what stands in its way there.
     #[arg(long)]
     dry_run: bool,
     /// Replace that file if it exists.
@@ -116,14 +120,10 @@ impl ModeArg {
 
 pub(super) async fn run(args: ReplayArgs) -> anyhow::Result<Outcome> {
     let (plan, mut source) = read_plan(&args.trace, &args.shape)?;
-    source.max_lateness_ns = args.max_lateness.as_nanos() as u64;
-    let Some(out) = args.out.filter(|_| !args.dry_run) else {
-        output::print(&match args.format {
-            Format::Table => outlook(&plan.outlook()),
-            Format::Json => serde_json::to_string_pretty(&plan.outlook())?,
-        })?;
-        return Ok(Outcome::Done);
+    let Some(out) = args.out.clone().filter(|_| !args.dry_run) else {
+        return dry_run(&args, &plan, source.plan_sha256).await;
     };
+    source.max_lateness_ns = args.max_lateness.as_nanos() as u64;
     let shard = args.shard.choose()?;
     if shard.is_some() && (args.run_id.is_none() || args.start_at.is_none()) {
         bail!("a part of a run needs --run-id and --start-at, the same for all parts");
@@ -141,6 +141,7 @@ pub(super) async fn run(args: ReplayArgs) -> anyhow::Result<Outcome> {
         overwrite: args.overwrite,
         scheduler_url,
         scheduler_log: chosen.scheduler_log,
+        score_point: 1,
         allow_existing: args.allow_existing,
         drain: args.drain,
         retry: args.retry,
@@ -171,6 +172,35 @@ pub(super) async fn run(args: ReplayArgs) -> anyhow::Result<Outcome> {
     };
     output::print(&text)?;
     Ok(if verdict.is_valid() { Outcome::Done } else { Outcome::Loss })
+}
+
+/// Says what the plan is, and what stands in its way where a target is named.
+async fn dry_run(args: &ReplayArgs, plan: &Plan, plan_sha256: String) -> anyhow::Result<Outcome> {
+    let findings = if args.target.is_given() {
+        let target = connect(&args.target.choose()?.connect).await?;
+        let mode = args.mode.with_speed(args.speed);
+        let run = args.run_id.as_deref().unwrap_or_default();
+        let existing = Existing { allowed: args.allow_existing, run };
+        Some(replay::preflight(&target, plan, mode, existing).await?)
+    } else {
+        None
+    };
+    let seen = plan.outlook(plan_sha256);
+    output::print(&match args.format {
+        Format::Table => {
+            let lines = findings.iter().flatten().map(|finding| format!("preflight  {finding}"));
+            std::iter::once(outlook(&seen)).chain(lines).collect::<Vec<_>>().join("\n")
+        }
+        Format::Json => {
+            let mut value = serde_json::to_value(&seen)?;
+            if let Some(findings) = &findings {
+                value["preflight"] = serde_json::to_value(findings)?;
+            }
+            serde_json::to_string_pretty(&value)?
+        }
+    })?;
+    let fits = findings.iter().flatten().all(|finding| finding.severity == Severity::Warning);
+    Ok(if fits { Outcome::Done } else { Outcome::Failed })
 }
 
 /// The plan of a reel, and what a run's header says about its source.
@@ -218,6 +248,15 @@ fn outlook(plan: &Outlook) -> String {
             format!("resource   {name}: at most {} asked at once, {there}", demand.peak_asked)
         },
     ));
+    if plan.refills > 0 {
+        lines.push(format!(
+            "loop       closed: places refilled as needed: {}; recorded replacements left out: {}",
+            plan.refills, plan.replacements
+        ));
+    } else if plan.replacements > 0 {
+        lines
+            .push(format!("loop       open: recorded replacements of preempted pods: {}", plan.replacements));
+    }
     lines.extend(plan.impossible.iter().map(|pod| format!("never      {}: {}", pod.pod, pod.reason)));
     let more = plan.impossible_pods - plan.impossible.len();
     lines.extend((more > 0).then(|| format!("never      and {more} more that no node could hold")));

@@ -45,6 +45,10 @@ pub(super) struct ShapeArgs {
     /// From binding to Running: `recorded` or a time.
     #[arg(long, value_name = "TIME", value_parser = parse_latency)]
     start_latency: Option<Latency>,
+    /// Make a new pod when this run preempts one of a controller's, as soon after as its controller did in the recording,
+    /// and leave out the recorded replacements; else those come as recorded, whatever this run preempts.
+    #[arg(long)]
+    closed_loop: bool,
     /// Chooses which pods and nodes a fraction is.
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -94,6 +98,7 @@ impl ShapeArgs {
                 Some(Latency::Fixed(time)) => Some(time),
                 Some(Latency::Recorded) | None => None,
             },
+            closed_loop: self.closed_loop,
         })
     }
 
@@ -125,6 +130,7 @@ impl ShapeArgs {
             ("skip-idle", self.skip_idle.as_ref().map(time)),
             ("run-time", self.run_time.as_ref().map(run_time)),
             ("start-latency", self.start_latency.as_ref().map(latency)),
+            ("closed-loop", self.closed_loop.then(|| "true".to_owned())),
         ];
         let mut all: BTreeMap<String, String> =
             given.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect();

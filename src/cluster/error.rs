@@ -187,6 +187,16 @@ pub enum ClusterError {
         /// Its process.
         pid: u32,
     },
+    /// A scheduler does not take its configuration.
+    #[error(
+        "kube-scheduler {version} does not take the configuration that it is given; it said last:\n{said}"
+    )]
+    SchedulerConfig {
+        /// Its version.
+        version: Version,
+        /// The last lines that it wrote.
+        said: String,
+    },
     /// A component that the cluster does not run.
     #[error("cluster `{name}` runs no {component}")]
     NotRunning {

@@ -4,6 +4,7 @@
 //! [`up`] starts one, [`open`] takes hold of one that another process started, [`list`] says which there are, and
 //! [`Cluster::down`] removes one. What was not detached ends with the process that started it, however that ends.
 
+mod complete;
 mod component;
 mod dirs;
 mod error;
@@ -22,6 +23,7 @@ mod state;
 mod up;
 mod version;
 
+pub use complete::complete_config;
 pub use component::Component;
 pub use dirs::Dirs;
 pub use error::ClusterError;

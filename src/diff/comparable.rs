@@ -45,6 +45,13 @@ pub enum Note {
         /// Speed of B.
         b: f64,
     },
+    /// Ties between nodes were broken in different ways.
+    TieBreak {
+        /// `fixed` or `stock`, in A.
+        a: String,
+        /// In B.
+        b: String,
+    },
     /// Other versions of kubereel made them, which may pace or submit otherwise.
     Tool {
         /// What made A.
@@ -78,6 +85,7 @@ impl Note {
             Note::Plan => "plan",
             Note::Mode { .. } => "mode",
             Note::Speed { .. } => "speed",
+            Note::TieBreak { .. } => "tie-break",
             Note::Tool { .. } => "tool",
             Note::Nodes { .. } => "nodes",
             Note::Unfit { fault, .. } => fault.code(),
@@ -97,6 +105,7 @@ impl fmt::Display for Note {
             Note::Plan => f.write_str("different plans of the same trace: the load was shaped differently"),
             Note::Mode { a, b } => write!(f, "different modes: A {a}, B {b}"),
             Note::Speed { a, b } => write!(f, "different speeds: A {a}x, B {b}x"),
+            Note::TieBreak { a, b } => write!(f, "ties broken differently: A {a}, B {b}"),
             Note::Tool { a, b } => write!(f, "made by different tools: A {a}, B {b}"),
             Note::Nodes { only_a, only_b, class_differs } => {
                 write!(f, "different nodes: {only_a} only in A, {only_b} only in B, {class_differs} changed")
@@ -133,6 +142,11 @@ pub(super) fn unlike(a: &Facts, b: &Facts) -> Vec<Note> {
     let (speed_a, speed_b) = (a.run.speed.unwrap_or(1.0), b.run.speed.unwrap_or(1.0));
     if speed_a.total_cmp(&speed_b).is_ne() {
         notes.push(Note::Speed { a: speed_a, b: speed_b });
+    }
+    if let (Some(tie_a), Some(tie_b)) = (&a.run.tie_break, &b.run.tie_break)
+        && tie_a != tie_b
+    {
+        notes.push(Note::TieBreak { a: tie_a.clone(), b: tie_b.clone() });
     }
     // A recording is not what a replay makes of it: only runs depend on how they were made.
     if let (Some(tool_a), Some(tool_b)) = (&a.run.tool_version, &b.run.tool_version)

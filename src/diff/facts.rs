@@ -27,6 +27,8 @@ pub struct RunFacts {
     pub mode: Option<String>,
     /// Trace seconds per second of the run; `None` for a recording.
     pub speed: Option<f64>,
+    /// How ties between nodes were broken: `fixed` or `stock`.
+    pub tie_break: Option<String>,
     /// Whether the reel was finished, not cut off.
     pub sealed: bool,
     /// Version of the kubereel that wrote it.

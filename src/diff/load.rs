@@ -48,6 +48,7 @@ fn run_facts(path: &Path, header: &Header) -> RunFacts {
         scheduler_version: text(&header.cluster.scheduler_version),
         mode: run.and_then(|run| text(&run.mode)),
         speed: run.map(|run| run.speed).filter(|speed| *speed > 0.0),
+        tie_break: run.and_then(|run| text(&run.tie_break)),
         sealed: false,
         tool_version: text(&header.writer),
         started_wall_ns: header.started_wall_ns,

@@ -82,3 +82,4 @@ pub use shape::{HostPort, Shape};
 pub use snapshot::{NodeUse, Snapshot, snapshots};
 pub use story::story;
 pub use verdict::{Policy, Problem, Reason, Verdict};
+pub use workload::workload;

@@ -27,6 +27,7 @@ impl Run {
             scheduler_version: Some("v1.37.2".to_owned()),
             mode: Some(mode.to_owned()),
             speed: None,
+            tie_break: None,
             sealed: true,
             tool_version: Some("0.1.0".to_owned()),
             started_wall_ns: 0,

@@ -4,4 +4,4 @@ mod page;
 mod server;
 
 pub use page::Page;
-pub use server::{Exposed, Health, MetricsServer};
+pub use server::{Exposed, Health, MetricsServer, accept};

@@ -9,7 +9,7 @@ use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
 /// A client that takes longer to ask is dropped.
@@ -60,17 +60,22 @@ impl Drop for MetricsServer {
     }
 }
 
-async fn serve(listener: TcpListener, exposed: Arc<dyn Exposed>) {
+/// Hands over each client that connects to `server`, until it is dropped.
+pub async fn accept(listener: TcpListener, server: &'static str, mut connected: impl FnMut(TcpStream)) {
     loop {
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
+        match listener.accept().await {
+            Ok((stream, _)) => connected(stream),
             // No more file handles, or a client that has gone.
             Err(error) => {
-                tracing::debug!("metrics: {error}");
+                tracing::debug!("{server}: {error}");
                 tokio::time::sleep(Duration::from_millis(100)).await;
-                continue;
             }
-        };
+        }
+    }
+}
+
+async fn serve(listener: TcpListener, exposed: Arc<dyn Exposed>) {
+    let connected = |stream| {
         let exposed = exposed.clone();
         tokio::spawn(async move {
             let service = service_fn(move |request: Request<Incoming>| {
@@ -83,7 +88,8 @@ async fn serve(listener: TcpListener, exposed: Arc<dyn Exposed>) {
                 tracing::debug!("metrics: {error}");
             }
         });
-    }
+    };
+    accept(listener, "metrics", connected).await;
 }
 
 fn answer(path: &str, exposed: &dyn Exposed) -> Response<Full<Bytes>> {
@@ -128,7 +134,7 @@ mod tests {
             ("/readyz", "503", "not complete"),
             ("/", "404", "/metrics"),
         ] {
-            let mut stream = tokio::net::TcpStream::connect(server.address).await.unwrap();
+            let mut stream = TcpStream::connect(server.address).await.unwrap();
             stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes()).await.unwrap();
             let mut answer = String::new();
             stream.read_to_string(&mut answer).await.unwrap();

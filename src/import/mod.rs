@@ -4,7 +4,6 @@
 //! writes while it reads; [`Survey`] keeps account of what the reel asks of its cluster, [`Tally`] of what was read. Both end
 //! in a [`Report`], which the reel holds as its last record. Nothing here talks to a cluster.
 
-mod amounts;
 pub mod audit;
 pub mod csv;
 pub mod dlrm;

@@ -2,8 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::amounts::allocatable;
-use crate::model::{Json, NodeView, Requests, Text, wants_node};
+use crate::model::{Json, NodeView, Requests, Text, allocatable, wants_node};
 
 /// The nodes as far as they are taken.
 #[derive(Debug)]

@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use super::ImportError;
-use super::amounts::Amounts;
 use super::workload::{Fate, Life, node};
-use crate::model::{Json, Requests, parse_quantity_milli};
+use crate::model::{Amounts, Json, Requests, parse_quantity_milli};
 
 /// How full made-up nodes are at the peak, in the resource that they have least of.
 const FULL: f64 = 0.9;

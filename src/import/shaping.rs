@@ -6,9 +6,8 @@ use std::time::Duration;
 use fastrand::Rng;
 
 use super::ImportError;
-use super::amounts::{Amounts, allocatable};
 use super::workload::{Life, Workload};
-use crate::model::{Json, Requests, TraceTime};
+use crate::model::{Amounts, Json, Requests, TraceTime, allocatable};
 
 /// How the load of a table is changed on its way into a reel. The default changes nothing.
 #[derive(Debug, Clone, PartialEq)]

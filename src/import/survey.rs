@@ -5,10 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use foldhash::fast::FixedState;
 use serde::Serialize;
 
-use super::amounts::{Amounts, allocatable};
-use crate::model::{
-    Json, NodeView, ObjectEvent, PodView, Requests, Taint, Text, TraceTime, Verb, tolerates, wants_node,
-};
+use crate::model::{Amounts, Machine, ObjectEvent, PodView, Text, TraceTime, Verb, Wants};
 
 /// Pods that no node can hold which are told one by one.
 const SHOWN: usize = 5;
@@ -16,7 +13,8 @@ const SHOWN: usize = 5;
 /// Follows the events of a reel. Memory follows the nodes, the pods that are alive, and kinds of pods.
 #[derive(Debug, Default)]
 pub struct Survey {
-    nodes: HashMap<Text, Machine>,
+    /// Every node that was ever there, as it was last, and whether it is.
+    nodes: HashMap<Text, (Machine, bool)>,
     kinds: Vec<Kind>,
     by_key: HashMap<String, u32>,
     alive: HashMap<Text, Alive, FixedState>,
@@ -29,22 +27,10 @@ pub struct Survey {
     last: TraceTime,
 }
 
-/// What the scheduler's filters read of a node.
-#[derive(Debug, Default)]
-struct Machine {
-    is_there: bool,
-    allocatable: Vec<(Text, u64)>,
-    labels: BTreeMap<String, String>,
-    taints: Vec<Taint>,
-}
-
 /// Pods that are alike for the scheduler's filters.
 #[derive(Debug)]
 struct Kind {
-    requests: Requests,
-    node_selector: Json,
-    affinity: Json,
-    tolerations: Json,
+    wants: Wants,
     example: String,
     count: u64,
 }
@@ -148,21 +134,14 @@ impl Survey {
     }
 
     fn node(&mut self, event: &ObjectEvent) {
-        let machine = self.nodes.entry(event.key.name.clone()).or_default();
-        if std::mem::take(&mut machine.is_there) {
+        let (machine, is_there) = self.nodes.entry(event.key.name.clone()).or_default();
+        if std::mem::take(is_there) {
             machine.allocatable.iter().for_each(|(name, milli)| self.capacity.sub(name, *milli));
         }
-        if event.verb == Verb::Deleted {
-            return;
+        if event.verb != Verb::Deleted {
+            (*machine, *is_there) = (Machine::of(&event.object), true);
+            machine.allocatable.iter().for_each(|(name, milli)| self.capacity.add(name, *milli));
         }
-        let view = NodeView(&event.object);
-        *machine = Machine {
-            is_there: true,
-            allocatable: allocatable(&event.object).collect(),
-            labels: view.labels().texts(),
-            taints: view.chosen_taints(),
-        };
-        machine.allocatable.iter().for_each(|(name, milli)| self.capacity.add(name, *milli));
     }
 
     fn pod(&mut self, event: &ObjectEvent) {
@@ -195,7 +174,7 @@ impl Survey {
         let number = self.kind(pod);
         self.alive.insert(event.uid.clone(), Alive { kind: number, is_bound });
         self.counts.peak = self.counts.peak.max(self.alive.len() as u64);
-        for (name, milli) in self.kinds[number as usize].requests.iter() {
+        for (name, milli) in self.kinds[number as usize].wants.requests.iter() {
             self.demand.add(name, milli);
             let (demand, capacity) = (self.demand.get(name), self.capacity.get(name));
             let peak = Peak { demand, capacity, at: event.at };
@@ -209,7 +188,7 @@ impl Survey {
 
     fn over(&mut self, event: &ObjectEvent) {
         let Some(alive) = self.alive.remove(&event.uid) else { return };
-        let requests = &self.kinds[alive.kind as usize].requests;
+        let requests = &self.kinds[alive.kind as usize].wants.requests;
         requests.iter().for_each(|(name, milli)| self.demand.sub(name, milli));
         if event.verb == Verb::Deleted {
             self.counts.deleted += 1;
@@ -219,21 +198,10 @@ impl Survey {
     }
 
     fn kind(&mut self, pod: PodView<'_>) -> u32 {
-        let spec = &pod.0["spec"];
-        let affinity = &spec["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"];
-        let requests = Requests::of(pod.0);
-        let asked: Vec<_> = requests.iter().collect();
-        let key = format!("{asked:?}{}{affinity}{}", spec["nodeSelector"], spec["tolerations"]);
+        let wants = Wants::of(pod.0);
         let kinds = &mut self.kinds;
-        let number = *self.by_key.entry(key).or_insert_with(|| {
-            kinds.push(Kind {
-                requests,
-                node_selector: spec["nodeSelector"].clone(),
-                affinity: spec["affinity"].clone(),
-                tolerations: spec["tolerations"].clone(),
-                example: format!("{}/{}", pod.namespace(), pod.name()),
-                count: 0,
-            });
+        let number = *self.by_key.entry(wants.key()).or_insert_with(|| {
+            kinds.push(Kind { wants, example: format!("{}/{}", pod.namespace(), pod.name()), count: 0 });
             (kinds.len() - 1) as u32
         });
         kinds[number as usize].count += 1;
@@ -261,55 +229,14 @@ impl Survey {
             return misfits;
         }
         for kind in &self.kinds {
-            let Some(why) = self.why_not(kind) else { continue };
+            let machines = self.nodes.values().map(|(machine, _)| machine);
+            let Some(why) = kind.wants.why_not(machines) else { continue };
             misfits.pods += kind.count;
             if misfits.examples.len() < SHOWN {
                 misfits.examples.push(format!("{}: {why}", kind.example));
             }
         }
         misfits
-    }
-
-    /// Why no node can hold such a pod; `None` where one can.
-    fn why_not(&self, kind: &Kind) -> Option<String> {
-        let wanted = |(name, machine): (&Text, &Machine)| {
-            wants_node(&kind.node_selector, &kind.affinity, name, &machine.labels)
-        };
-        let repels = |taint: &&Taint| matches!(taint.effect.as_str(), "NoSchedule" | "NoExecute");
-        let open = |machine: &&Machine| {
-            machine.taints.iter().filter(repels).all(|taint| tolerates(&kind.tolerations, taint))
-        };
-        let has = |machine: &Machine, name: &str| {
-            machine.allocatable.iter().find(|(own, _)| own == name).map_or(0, |(_, milli)| *milli)
-        };
-        let holds = |machine: &Machine| kind.requests.iter().all(|(name, milli)| has(machine, name) >= milli);
-        let mut candidates = self.nodes.iter().filter(|(name, machine)| wanted((name, machine)));
-        if candidates.any(|(_, machine)| open(&machine) && holds(machine)) {
-            return None;
-        }
-        let candidates: Vec<&Machine> = self
-            .nodes
-            .iter()
-            .filter(|(name, machine)| wanted((name, machine)))
-            .map(|(_, machine)| machine)
-            .collect();
-        if candidates.is_empty() {
-            return Some("no node has the labels that it asks for".to_owned());
-        }
-        let candidates: Vec<_> = candidates.into_iter().filter(open).collect();
-        if candidates.is_empty() {
-            return Some("all nodes that it asks for have taints that it does not tolerate".to_owned());
-        }
-        let most = |name: &str| candidates.iter().map(|machine| has(machine, name)).max().unwrap_or(0);
-        let short = kind.requests.iter().find(|(name, milli)| most(name) < *milli);
-        Some(match short {
-            Some((name, milli)) => format!(
-                "asks for {} of {name}, the largest node that it may use has {}",
-                milli as f64 / 1e3,
-                most(name) as f64 / 1e3
-            ),
-            None => "no single node that it may use has all that it asks for".to_owned(),
-        })
     }
 }
 
@@ -399,7 +326,7 @@ mod tests {
             misfits.examples,
             [
                 "n/large: asks for 8 of cpu, the largest node that it may use has 4",
-                "n/nowhere: no node has the labels that it asks for"
+                "n/nowhere: no node is labelled disk=c"
             ]
         );
     }

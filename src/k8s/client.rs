@@ -9,7 +9,7 @@ use super::multiplex::multiplexed;
 use super::proxy;
 use super::request::{Request, send};
 use super::session::Session;
-use crate::model::Json;
+use crate::model::{Json, POD};
 
 /// Who we are in an audit log.
 const AGENT: &str = concat!("kubereel/", env!("CARGO_PKG_VERSION"));
@@ -72,11 +72,9 @@ impl std::fmt::Display for Target {
 pub async fn connect(options: &ConnectOptions) -> Result<Target, K8sError> {
     let Built { client, config, context, url } = build(options).await?;
     // `/version` is open to everybody; listing namespaces' own rules is not, so wrong credentials show here.
-    let whoami = serde_json::json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",
-        "spec": {"resourceAttributes": {"verb": "list", "resource": "pods"}}});
+    let whoami = Request::access_review(&POD, "", "list", None);
     let version = ask(&client, Request::get("/version".to_owned()), &url, &context).await?;
-    let path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews".to_owned();
-    ask(&client, Request::post(path, &whoami), &url, &context).await?;
+    ask(&client, whoami, &url, &context).await?;
     let version = version["gitVersion"].as_str().unwrap_or("unknown").to_owned();
     Ok(Target { client, context, url, version, options: options.clone(), config })
 }

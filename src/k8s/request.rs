@@ -60,6 +60,15 @@ impl Request {
         Request::get(object_path(kind, key))
     }
 
+    /// Asks whether we may do this to objects of a kind, in one namespace or in all.
+    pub fn access_review(kind: &Kind, subresource: &str, verb: &str, namespace: Option<&str>) -> Request {
+        let Kind { group, plural, .. } = kind;
+        let review = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": {"verb": verb, "group": group, "resource": plural, "subresource": subresource,
+                "namespace": namespace.unwrap_or_default()}}});
+        Request::post("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews".to_owned(), &review)
+    }
+
     /// Creates an object of a kind.
     pub fn create(kind: &Kind, object: &Json) -> Request {
         Request::post(kind.path_in(object["metadata"]["namespace"].as_str()), object)

@@ -62,18 +62,19 @@ impl Kind {
 
     /// The URL path of the collection over all namespaces.
     pub fn path(&self) -> String {
-        format!("{}/{}", self.base(), self.plural)
+        format!("{}/{}", self.version_path(), self.plural)
     }
 
     /// The URL path of the collection in one namespace; cluster-scoped kinds ignore the namespace.
     pub fn path_in(&self, namespace: Option<&str>) -> String {
         match namespace {
-            Some(ns) if self.namespaced => format!("{}/namespaces/{ns}/{}", self.base(), self.plural),
+            Some(ns) if self.namespaced => format!("{}/namespaces/{ns}/{}", self.version_path(), self.plural),
             _ => self.path(),
         }
     }
 
-    fn base(&self) -> String {
+    /// The URL path under which its group and version are served.
+    pub fn version_path(&self) -> String {
         if self.group.is_empty() {
             format!("/api/{}", self.version)
         } else {

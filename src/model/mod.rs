@@ -1,7 +1,9 @@
 //! What an event is: keys, object events, views of pods and nodes, trace time. Pure values, no I/O, no clock.
 
+mod amounts;
 mod event;
 mod failure;
+mod fit;
 mod json;
 mod kind;
 mod node;
@@ -12,8 +14,10 @@ mod requests;
 mod selector;
 mod time;
 
+pub use amounts::{Amounts, allocatable, amounts};
 pub use event::{ObjectEvent, ObjectKey, Verb};
 pub use failure::Failure;
+pub use fit::{Machine, Wants};
 pub(crate) use json::spliced;
 pub use json::{Fate, Json, Map, Reading, Rule, Rules, Text, Texts};
 pub use kind::{CONTEXT_KINDS, EVENT, Kind, NODE, POD};

@@ -2,18 +2,13 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use futures::future::join_all;
-use serde_json::json;
 
 use super::kinds::RecordKind;
 use super::recorder::RecordError;
 use crate::k8s::{Request, Session};
-use crate::model::Kind;
 
 /// What a watch needs.
 const VERBS: [&str; 2] = ["list", "watch"];
-
-/// Where a server says what the caller may do.
-const REVIEWS: &str = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
 
 /// Asks the server which of these kinds we may list and watch: those that we may, and those that we may not.
 ///
@@ -41,11 +36,8 @@ async fn may_watch(session: &Session, kind: &RecordKind) -> bool {
 }
 
 async fn may(session: &Session, kind: &RecordKind, verb: &str) -> bool {
-    let Kind { group, plural, .. } = &kind.kind;
-    let namespace = kind.scope.namespace.as_deref().unwrap_or_default();
-    let review = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",
-        "spec": {"resourceAttributes": {"verb": verb, "group": group, "resource": plural, "namespace": namespace}}});
-    match session.send(&Request::post(REVIEWS.to_owned(), &review)).await {
+    let review = Request::access_review(&kind.kind, "", verb, kind.scope.namespace.as_deref());
+    match session.send(&review).await {
         Ok(reply) => reply.body["status"]["allowed"] != false,
         // A server that does not answer this still answers the list.
         Err(error) => {

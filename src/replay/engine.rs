@@ -6,7 +6,8 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
 use super::on_error::OnError;
-use super::plan::{Action, NodeChange};
+use super::plan::{Action, NodeChange, Submission};
+use super::refill::Refills;
 use super::status::Tally;
 use super::tainting::Tainting;
 use super::target::RUN_ANNOTATION;
@@ -38,6 +39,7 @@ pub(super) struct Engine {
     pub(super) tally: Arc<Tally>,
     pub(super) on_error: OnError,
     pub(super) stop: Stop,
+    pub(super) refills: Arc<Mutex<Refills>>,
 }
 
 /// When an action was due, on both time lines.
@@ -58,9 +60,25 @@ impl Engine {
         DateTime::from_timestamp_nanos(self.clock.wall_ns())
     }
 
+    pub(super) fn refills(&self) -> MutexGuard<'_, Refills> {
+        self.refills.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes note of pods that the scheduler has preempted meanwhile.
+    pub(super) fn note_preempted(&self) {
+        let ids = std::mem::take(&mut self.world.state().preempted);
+        self.refills().preempted(ids, (self.now)());
+    }
+
+    /// The next pod of a closed loop that is due at or before `now`.
+    pub(super) fn next_refill(&self, now: TraceTime) -> Option<(TraceTime, Submission)> {
+        self.refills().pop_due(now)
+    }
+
     /// The requests that carry out an action, in order. An action about a pod that is no longer there has none.
     pub(super) fn requests(&self, action: &Action) -> Vec<Request> {
-        match action {
+        let redirected = self.refills().redirected(action);
+        match redirected.as_ref().unwrap_or(action) {
             Action::CreateContext { kind, object, status } => {
                 let key = action.key();
                 let status = status.iter().map(|s| merge(kind, &key, Some("status"), s));
@@ -156,6 +174,7 @@ impl Engine {
                 self.leases.remove(name);
                 self.fleet().remove_node(name);
             }
+            Action::DeletePod { id, .. } => self.refills().close(id),
             Action::UpdateNode { name, change: NodeChange { ready: Some(ready), .. } } => {
                 let node = self.world.state().nodes.get(name.as_str()).cloned().unwrap_or_default();
                 match (ready, node["metadata"]["uid"].as_str()) {

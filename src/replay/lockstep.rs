@@ -85,6 +85,7 @@ enum Next {
     Input(Box<TimedAction>),
     Hollow(TraceTime),
     Eviction(Box<Eviction>),
+    Refill(TraceTime),
 }
 
 impl Lockstep {
@@ -113,6 +114,11 @@ impl Lockstep {
                     self.evict(&eviction).await;
                     true
                 }
+                Next::Refill(at) => {
+                    self.virtual_time.advance_to(at);
+                    self.refill(at).await;
+                    true
+                }
             };
             steps.taken += 1;
             if matters && let Err(reason) = self.rest().await {
@@ -128,20 +134,32 @@ impl Lockstep {
     }
 
     /// What comes first in trace time. At one instant, what hollow nodes owe goes before what the control plane does,
-    /// and that before an input.
+    /// that before what controllers do, and that before an input.
     fn next(&self, actions: &mut VecDeque<TimedAction>, end: TraceTime) -> Option<Next> {
+        self.engine.note_preempted();
+        let refilled = self.engine.refills().next_due().unwrap_or(NEVER);
         let owed = self.engine.fleet().next_due().unwrap_or(NEVER);
         let evicted = self.evictions.borrow().next_due().unwrap_or(NEVER);
         let input = actions.front().map_or(NEVER, |input| input.at);
-        let first = owed.min(evicted).min(input);
+        let first = owed.min(evicted).min(refilled).min(input);
         if first > end {
             None
         } else if owed == first {
             Some(Next::Hollow(owed))
         } else if evicted == first {
             self.evictions.borrow_mut().pop().map(|eviction| Next::Eviction(Box::new(eviction)))
+        } else if refilled == first {
+            Some(Next::Refill(refilled))
         } else {
             actions.pop_front().map(|input| Next::Input(Box::new(input)))
+        }
+    }
+
+    /// Makes the pod that its controller would.
+    async fn refill(&self, at: TraceTime) {
+        let due = self.engine.next_refill(at);
+        if let Some((at, pod)) = due {
+            self.input(&TimedAction { at, action: Action::CreatePod(pod) }).await;
         }
     }
 

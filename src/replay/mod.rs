@@ -9,6 +9,8 @@ mod on_error;
 mod open;
 mod outlook;
 mod plan;
+mod preflight;
+mod refill;
 mod run;
 mod scheduler;
 mod shape;
@@ -20,7 +22,8 @@ mod world;
 
 pub use on_error::{OnError, OnErrorRule};
 pub use outlook::{Demand, Impossible, NAMED, Outlook};
-pub use plan::{Action, Left, NodeChange, Plan, TimedAction};
+pub use plan::{Action, Left, NodeChange, Plan, Replacement, TimedAction};
+pub use preflight::{Existing, Finding, Severity, preflight};
 pub use run::{METRICS_EVERY, Mode, RETRY, ReplayError, RunOptions, RunSummary, SHARD_LABEL, run};
 pub use scheduler::SchedulerProbe;
 pub use shape::{PodFilter, RunTime, Shape};

@@ -135,7 +135,8 @@ fn by_effect(actions: Vec<TimedAction>) -> (Vec<TimedAction>, Vec<TimedAction>) 
     })
 }
 
-fn hand_over(engine: &Engine, due: Due, action: &Action) {
+/// Sends what an action asks for.
+pub(super) fn hand_over(engine: &Engine, due: Due, action: &Action) {
     let (kind, key) = (action.kind(), action.key());
     engine.prepare(action);
     let requests = engine.requests(action);

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::plan::{Action, Left, Plan, Submission};
-use crate::model::{ActionKind, Json, Map, NodeView, PodView, Requests, TraceTime, parse_quantity_milli};
+use super::plan::{Action, Left, NodeChange, Plan, Submission};
+use crate::model::{ActionKind, Amounts, Machine, PodView, Requests, TraceTime, Wants, allocatable, amounts};
 
 /// A plan in numbers.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -31,6 +31,10 @@ pub struct Outlook {
     pub impossible: Vec<Impossible>,
     /// How many pods no node could ever hold.
     pub impossible_pods: usize,
+    /// Pods that took the place of a preempted one in the recording: replayed as recorded, or left out in a closed loop.
+    pub replacements: usize,
+    /// Places that a closed loop refills.
+    pub refills: usize,
     /// What is not replayed, by reason.
     pub left_out: Left,
 }
@@ -57,15 +61,15 @@ pub struct Impossible {
 }
 
 impl Plan {
-    /// What it is about to do.
-    pub fn outlook(&self) -> Outlook {
+    /// What it is about to do; its digest is known to who asks.
+    pub fn outlook(&self, plan_sha256: String) -> Outlook {
         let mut inputs = BTreeMap::new();
         for timed in &self.actions {
             *inputs.entry(timed.action.kind()).or_default() += 1;
         }
-        let (impossible, impossible_pods) = impossible(self);
+        let (impossible, impossible_pods) = self.impossible();
         Outlook {
-            plan_sha256: self.digest(),
+            plan_sha256,
             span_seconds: self.end.since(self.origin).as_secs_f64(),
             inputs,
             peak_inputs_per_second: peak_rate(self.actions.iter().map(|timed| timed.at)),
@@ -75,11 +79,35 @@ impl Plan {
             resources: demand(self),
             impossible,
             impossible_pods,
+            replacements: self.replacements.len(),
+            refills: self.refills.len(),
             left_out: self.left.clone(),
         }
     }
 
-    fn submissions(&self) -> impl Iterator<Item = (TraceTime, &Submission)> {
+    /// Pods that no node can hold, even empty: the first of them, and how many.
+    pub(super) fn impossible(&self) -> (Vec<Impossible>, usize) {
+        let fleet = fleet(self);
+        let mut reasons: HashMap<String, Option<String>> = HashMap::new();
+        let (mut named, mut count) = (Vec::new(), 0);
+        for (_, submission) in self.submissions() {
+            let wants = Wants::of(&submission.object);
+            let reason = reasons.entry(wants.key()).or_insert_with(|| wants.why_not(fleet.iter()));
+            let Some(reason) = reason else { continue };
+            count += 1;
+            if named.len() < NAMED {
+                let pod = PodView(&submission.object);
+                named.push(Impossible {
+                    pod: format!("{}/{}", pod.namespace(), pod.name()),
+                    reason: reason.clone(),
+                });
+            }
+        }
+        (named, count)
+    }
+
+    /// The pods that it places and submits, and when.
+    pub(super) fn submissions(&self) -> impl Iterator<Item = (TraceTime, &Submission)> {
         let placed = self.placed.iter().map(|pod| (self.origin, pod));
         placed.chain(self.actions.iter().filter_map(|timed| match &timed.action {
             Action::CreatePod(pod) => Some((timed.at, pod)),
@@ -117,87 +145,52 @@ fn demand(plan: &Plan) -> BTreeMap<String, Demand> {
         let behaviour = plan.behaviours.get(&pod.id);
         let ended = behaviour.and_then(|b| Some(at + b.start_latency + b.run.as_ref()?.after));
         let ends = [ended, deleted.get(pod.id.as_str()).copied()].into_iter().flatten().min();
+        if ends.is_some_and(|end| end <= at) {
+            continue;
+        }
         let asked = Requests::of(&pod.object);
         steps.extend(ends.map(|end| (end, false, asked.clone())));
         steps.push((at, true, asked));
     }
     steps.sort_by_key(|(at, comes, _)| (*at, *comes));
-    let mut now: HashMap<String, i128> = HashMap::new();
-    let mut all: BTreeMap<String, Demand> = BTreeMap::new();
+    let (mut now, mut all) = (Amounts::default(), BTreeMap::<String, Demand>::new());
     for (_, comes, asked) in steps {
         for (name, milli) in asked.iter() {
-            let held = now.entry(name.to_owned()).or_default();
-            *held += if comes { i128::from(milli) } else { -i128::from(milli) };
+            if comes {
+                now.add(name, milli);
+            } else {
+                now.sub(name, milli);
+            }
             let demand = all.entry(name.to_owned()).or_default();
-            demand.peak_asked = demand.peak_asked.max(*held as f64 / 1000.0);
+            demand.peak_asked = demand.peak_asked.max(now.get(name) as f64 / 1000.0);
         }
     }
-    for node in &plan.nodes {
-        for (name, milli) in allocatable(NodeView(node).resources().1) {
-            all.entry(name).or_default().there += milli as f64 / 1000.0;
-        }
+    for (name, milli) in plan.nodes.iter().flat_map(allocatable) {
+        all.entry(name.to_string()).or_default().there += milli as f64 / 1000.0;
     }
     all
 }
 
-/// Resources, in thousandths of their units.
-fn allocatable(resources: &Json) -> BTreeMap<String, i128> {
-    let entries = resources.as_object();
-    let milli = |(name, quantity): (&crate::model::Text, &Json)| {
-        Some((name.to_string(), parse_quantity_milli(quantity.as_str()?)?))
-    };
-    entries.into_iter().flat_map(Map::iter).filter_map(milli).collect()
-}
-
-/// Pods that ask for more than any node has, or for labels that no node bears: the first of them, and how many.
-fn impossible(plan: &Plan) -> (Vec<Impossible>, usize) {
-    let fleet = fleet(plan);
-    let mut reasons: HashMap<(Requests, BTreeMap<String, String>), Option<String>> = HashMap::new();
-    let (mut named, mut count) = (Vec::new(), 0);
-    for (_, submission) in plan.submissions() {
-        let wants = (Requests::of(&submission.object), submission.object["spec"]["nodeSelector"].texts());
-        let reason =
-            reasons.entry(wants).or_insert_with_key(|(asked, selector)| why_not(asked, selector, &fleet));
-        let Some(reason) = reason else { continue };
-        count += 1;
-        if named.len() < NAMED {
-            let pod = PodView(&submission.object);
-            named.push(Impossible {
-                pod: format!("{}/{}", pod.namespace(), pod.name()),
-                reason: reason.clone(),
-            });
-        }
-    }
-    (named, count)
-}
-
-/// Every kind of node that there ever is: what it has, and its labels.
-fn fleet(plan: &Plan) -> BTreeSet<NodeKind> {
-    let mut now: HashMap<String, NodeKind> = HashMap::new();
+/// Every node as it ever is.
+fn fleet(plan: &Plan) -> BTreeSet<Machine> {
+    let mut now: HashMap<String, Machine> = HashMap::new();
     let mut all = BTreeSet::new();
-    let kind = |node: &Json| (allocatable(NodeView(node).resources().1), NodeView(node).labels().texts());
-    for node in &plan.nodes {
-        now.insert(NodeView(node).name().to_owned(), kind(node));
+    for machine in plan.nodes.iter().map(Machine::of) {
+        now.insert(machine.name.to_string(), machine.clone());
+        all.insert(machine);
     }
-    all.extend(now.values().cloned());
     for timed in &plan.actions {
         match &timed.action {
             Action::CreateNode { object } => {
-                all.insert(kind(object));
-                now.insert(NodeView(object).name().to_owned(), kind(object));
+                let machine = Machine::of(object);
+                now.insert(machine.name.to_string(), machine.clone());
+                all.insert(machine);
             }
             Action::UpdateNode { name, change } => {
-                let Some(kind) = now.get_mut(name) else { continue };
-                if let Some((_, resources)) = &change.resources {
-                    kind.0 = allocatable(resources);
+                if let Some(machine) = now.get_mut(name) {
+                    changed(machine, change);
+                    all.insert(machine.clone());
                 }
-                for (key, value) in change.labels.iter().filter_map(serde_json::Value::as_object).flatten() {
-                    match value.as_str() {
-                        Some(value) => kind.1.insert(key.clone(), value.to_owned()),
-                        None => kind.1.remove(key),
-                    };
-                }
-                all.insert(kind.clone());
             }
             _ => {}
         }
@@ -205,33 +198,19 @@ fn fleet(plan: &Plan) -> BTreeSet<NodeKind> {
     all
 }
 
-type NodeKind = (BTreeMap<String, i128>, BTreeMap<String, String>);
-
-fn why_not(
-    asked: &Requests,
-    selector: &BTreeMap<String, String>,
-    fleet: &BTreeSet<NodeKind>,
-) -> Option<String> {
-    let selected: Vec<&NodeKind> =
-        fleet.iter().filter(|(_, labels)| selector.iter().all(|(k, v)| labels.get(k) == Some(v))).collect();
-    if selected.is_empty() {
-        let wanted: Vec<String> = selector.iter().map(|(k, v)| format!("{k}={v}")).collect();
-        let wanted = if wanted.is_empty() { String::new() } else { format!(" with {}", wanted.join(",")) };
-        return Some(format!("there is no node{wanted}"));
+fn changed(machine: &mut Machine, change: &NodeChange) {
+    if let Some((_, resources)) = &change.resources {
+        machine.allocatable = amounts(resources).collect();
     }
-    let has = |node: &NodeKind, name: &str| node.0.get(name).copied().unwrap_or(0);
-    let fits = |node: &&NodeKind| asked.iter().all(|(name, milli)| i128::from(milli) <= has(node, name));
-    if selected.iter().any(fits) {
-        return None;
+    if let Some(taints) = &change.taints {
+        machine.taints.clone_from(taints);
     }
-    let beyond = asked.iter().find_map(|(name, milli)| {
-        let most = selected.iter().map(|node| has(node, name)).max().unwrap_or(0);
-        let units = |milli: i128| milli as f64 / 1000.0;
-        (i128::from(milli) > most).then(|| {
-            format!("it asks for {} of {name}, no node has more than {}", units(milli.into()), units(most))
-        })
-    });
-    Some(beyond.unwrap_or_else(|| "no node has all that it asks for".to_owned()))
+    for (key, value) in change.labels.iter().filter_map(serde_json::Value::as_object).flatten() {
+        match value.as_str() {
+            Some(value) => machine.labels.insert(key.clone(), value.to_owned()),
+            None => machine.labels.remove(key),
+        };
+    }
 }
 
 #[cfg(test)]
@@ -278,22 +257,21 @@ mod tests {
 
     #[test]
     fn a_plan_in_numbers() {
-        let outlook = plan().outlook();
+        let outlook = plan().outlook(String::new());
         assert_eq!(outlook.inputs, BTreeMap::from([(ActionKind::CreatePod, 5), (ActionKind::UpdateNode, 1)]));
         assert_eq!((outlook.peak_inputs_per_second, outlook.nodes, outlook.placed), (2, 1, 0));
         // `short` is gone when the others come.
         let cpu = outlook.resources["cpu"];
         assert!((cpu.peak_asked - 9.0).abs() < 1e-9 && (cpu.there - 3.5).abs() < 1e-9, "{cpu:?}");
-        assert_eq!(outlook.plan_sha256, plan().digest());
     }
 
     #[test]
     fn pods_that_no_node_can_hold_are_named_with_the_reason() {
-        let outlook = plan().outlook();
+        let outlook = plan().outlook(String::new());
         let named: Vec<(&str, &str)> =
             outlook.impossible.iter().map(|i| (i.pod.as_str(), i.reason.as_str())).collect();
-        let huge = ("n/huge", "it asks for 4 of cpu, no node has more than 3.5");
-        assert_eq!(named, [huge, ("n/far", "there is no node with zone=b")]);
+        let huge = ("n/huge", "asks for 4 of cpu, the largest node that it may use has 3.5");
+        assert_eq!(named, [huge, ("n/far", "no node is labelled zone=b")]);
         assert_eq!(outlook.impossible_pods, 2);
     }
 }

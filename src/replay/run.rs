@@ -12,16 +12,19 @@ use super::observe::{self, Observer};
 use super::on_error::OnError;
 use super::open::{self, LEAD, OpenTime};
 use super::plan::{Action, Plan, Submission};
+use super::preflight::{Existing, Finding, Severity, preflight};
+use super::refill::{self, Refills, place_of};
 use super::scheduler::{Baseline, SchedulerProbe};
 use super::shard;
 use super::status::{RunSnapshot, RunStatus};
 use super::tainting::Tainting;
-use super::target::refuse_used;
 use super::world::{DEFAULT_SCHEDULER, PodNow, World, WorldState};
+use tokio::task::JoinHandle;
+
 use crate::diff::{COMPLETE_FACT, LONGEST_WAIT_FACT, UNSETTLED_FACT};
 use crate::hollow::{Driver, Fleet, Leases, SeenPod, Shard, TraceNow};
 use crate::k8s::{ConnectOptions, K8sError, Patience, Submitter, Target};
-use crate::model::{ObjectEvent, PhaseMark, Record, RunPhase, TraceTime};
+use crate::model::{Note, ObjectEvent, PhaseMark, Record, RunPhase, TraceTime};
 use crate::pace::{Clock, ManualClock, Stop, SystemClock, Timeline};
 use crate::record::{RecordError, RecordOptions, Recorder, Redaction, Tap, default_kinds};
 use crate::trace::{ClusterInfo, Header, ReelThread, RunInfo, Sink, Summary, TraceError, WriteOptions};
@@ -89,6 +92,8 @@ pub struct RunOptions {
     pub scheduler_url: Option<String>,
     /// The scheduler's log, in JSON format, where kubereel started it: its attempts go into the reel.
     pub scheduler_log: Option<PathBuf>,
+    /// What one point of a score plugin counts in that log: 1 unless all weights were multiplied.
+    pub score_point: i64,
     /// Play even where the target has nodes and pods of others.
     pub allow_existing: bool,
     /// How long to wait after the last action for what it caused.
@@ -129,29 +134,11 @@ pub struct RunSummary {
 /// Why a run could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayError {
-    /// An earlier run's nodes and pods are still there.
-    #[error(
-        "the target has {count} {kind} of an earlier replay, such as {example}; `kubereel clean` removes them, and nothing else"
-    )]
-    Leftover {
-        /// How many.
-        count: usize,
-        /// `nodes` or `pods`.
-        kind: String,
-        /// One of them.
-        example: String,
-    },
-    /// The target is in use.
-    #[error(
-        "the target has {count} {kind} that no replay made, such as {example}; a replay wants an empty cluster (`kubereel cluster up` makes one), or --allow-existing with --context to name it on purpose"
-    )]
-    Foreign {
-        /// How many.
-        count: usize,
-        /// `nodes` or `pods`.
-        kind: String,
-        /// One of them.
-        example: String,
+    /// Something at the target stands in the way of the plan.
+    #[error("the target cannot take this replay: {}", errors(.findings))]
+    Unfit {
+        /// All that was found, errors first.
+        findings: Vec<Finding>,
     },
     /// Lockstep without a scheduler to ask.
     #[error(
@@ -215,6 +202,11 @@ pub enum ReplayError {
     Trace(#[from] TraceError),
 }
 
+fn errors(findings: &[Finding]) -> String {
+    let errors = findings.iter().filter(|finding| finding.severity == Severity::Error);
+    errors.map(|finding| finding.text.as_str()).collect::<Vec<_>>().join("; ")
+}
+
 /// Plays a plan against a target and records the run.
 ///
 /// # Errors
@@ -231,8 +223,10 @@ pub async fn run(
     }
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
     let header = header(target, options, clock.wall_ns());
-    if !options.allow_existing {
-        refuse_used(&target.client, &header.id).await?;
+    let existing = Existing { allowed: options.allow_existing, run: &header.id };
+    let findings = preflight(target, &plan, options.mode, existing).await?;
+    if findings.iter().any(|finding| finding.severity == Severity::Error) {
+        return Err(ReplayError::Unfit { findings });
     }
     let shard = options.shard.unwrap_or_default();
     let awaited = plan.awaited(shard);
@@ -245,11 +239,15 @@ pub async fn run(
     };
     let write = WriteOptions { overwrite: options.overwrite, ..WriteOptions::default() };
     let reel = ReelThread::start(&options.out, &header, write)?;
+    for finding in &findings {
+        tracing::warn!("{}", finding.text);
+        reel.sink().push(Record::Note(Note { at: clock.now(), text: format!("preflight: {finding}") }));
+    }
     let id = header.id;
     // The first part looks for all.
     let is_first = shard.index == 0;
     let log = options.scheduler_log.clone().filter(|_| is_first);
-    let log = log.and_then(|path| AttemptLog::follow(path, clock.clone(), reel.sink()));
+    let log = log.and_then(|path| AttemptLog::follow(path, options.score_point, clock.clone(), reel.sink()));
     let components = observe::components(&target.client, connect, &options.components).await?;
     let components = if is_first { components } else { Vec::new() };
     let observer = Observer::start(components, options.metrics_every, clock.clone(), reel.sink()).await;
@@ -314,7 +312,10 @@ impl Stage {
     ) -> Result<Stage, ReplayError> {
         let mode = options.mode;
         let behaviours = plan.behaviours.clone();
-        let behaviour = move |pod: &SeenPod| behaviours.get(pod.id()).cloned().unwrap_or_default();
+        let behaviour = move |pod: &SeenPod| {
+            let known = behaviours.get(pod.id()).or_else(|| behaviours.get(place_of(pod.id())));
+            known.cloned().unwrap_or_default()
+        };
         let shard = options.shard.unwrap_or_default();
         let fleet = Arc::new(Mutex::new(Fleet::new(behaviour).with_shard(shard.index, shard.count)));
         let (virtual_time, open_time) = (Arc::new(ManualClock::default()), OpenTime::default());
@@ -339,6 +340,7 @@ impl Stage {
             tally: Arc::default(),
             on_error: options.on_error.clone(),
             stop: stop.clone(),
+            refills: Arc::new(Mutex::new(Refills::of(plan))),
         };
         engine.tell(&options.status, plan);
         engine.mark(RunPhase::WarmUp, BTreeMap::new());
@@ -389,6 +391,8 @@ impl Stage {
             plan.end.since(plan.origin).as_secs_f64()
         );
         self.engine.submitter.take_longest_wait();
+        let refilling = (self.driver.is_some() && self.engine.refills().is_closed_loop())
+            .then(|| tokio::spawn(refill::drive(self.engine.clone(), self.open_time.clone())));
         self.engine.mark(RunPhase::Play, BTreeMap::from([("inputs".to_owned(), count)]));
         let (complete, restless, steps) = match (&lockstep, options.mode) {
             (Some(lockstep), _) => {
@@ -412,9 +416,15 @@ impl Stage {
         if complete && self.driver.is_some() {
             self.drain(plan.end, options, stop).await;
         }
-        let left = plan.left.0.values().sum();
+        refilling.inspect(JoinHandle::abort);
         let waited = self.engine.submitter.take_longest_wait().as_nanos() as u64;
-        let end = [("left-out", left), (COMPLETE_FACT, complete.into()), (LONGEST_WAIT_FACT, waited)];
+        let end = [
+            ("left-out", plan.left.0.values().sum()),
+            (COMPLETE_FACT, complete.into()),
+            (LONGEST_WAIT_FACT, waited),
+            ("replacements", plan.replacements.len() as u64),
+            ("refills", self.engine.refills().made()),
+        ];
         self.engine.mark(RunPhase::End, facts(&end));
         Ok(())
     }
@@ -507,7 +517,7 @@ impl Stage {
         let rest = if is_flood { Duration::ZERO } else { rest };
         let settled = |w: &WorldState| {
             // In this order: what is no longer owed has been submitted by then.
-            let owed = !is_flood && self.engine.fleet().owes();
+            let owed = self.engine.refills().owes() || !is_flood && self.engine.fleet().owes();
             let on_its_way = |p: &PodNow| p.deleting || !(p.has_started() || (p.node.is_none() && p.marked));
             stop.is_stopped() || !(owed || !self.engine.is_caught_up(w) || w.pods.values().any(on_its_way))
         };

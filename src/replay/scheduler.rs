@@ -15,6 +15,9 @@ const NODE_UPDATES: &[&str] =
 /// Labels of the events that [`Counts::pending_updates`] counts: since v1.37, and before.
 const PENDING_UPDATES: &[&str] = &["UnscheduledPodUpdate", "UnschedulablePodUpdate"];
 
+/// Labels of the events that [`Counts::pending_gone`] counts: since v1.37, and before.
+const PENDING_GONE: &[&str] = &["UnscheduledPodDelete", "UnschedulablePodDelete"];
+
 /// What the scheduler's `/metrics` say about its queues and about the events it has handled.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct SchedulerView {
@@ -69,6 +72,7 @@ pub(super) struct Slack {
     victims: i64,
     node_updates: i64,
     pending_updates: i64,
+    pending_gone: i64,
 }
 
 impl Slack {
@@ -78,6 +82,7 @@ impl Slack {
             && self.victims <= allowed.victims
             && self.node_updates <= allowed.node_updates
             && self.pending_updates <= allowed.pending_updates
+            && self.pending_gone <= allowed.pending_gone
     }
 
     /// What is still to be allowed at this lag: a lag that has gone was none to stay, but a scheduler that is ahead of
@@ -88,6 +93,7 @@ impl Slack {
             victims: self.victims.min(lag.victims).max(floor.victims),
             node_updates: self.node_updates.min(lag.node_updates).max(floor.node_updates),
             pending_updates: self.pending_updates.min(lag.pending_updates).max(floor.pending_updates),
+            pending_gone: self.pending_gone.min(lag.pending_gone).max(floor.pending_gone),
         }
     }
 }
@@ -123,6 +129,7 @@ impl SchedulerView {
             victims: self.victims as i64 - world.counts.victims as i64,
             node_updates: world.counts.node_updates as i64 - self.sum(NODE_UPDATES),
             pending_updates: world.counts.pending_updates as i64 - self.sum(PENDING_UPDATES),
+            pending_gone: world.counts.pending_gone as i64 - self.sum(PENDING_GONE),
         }
     }
 
@@ -149,6 +156,7 @@ impl SchedulerView {
             victims: 0,
             node_updates: 0,
             pending_updates: 0,
+            pending_gone: 0,
         }
     }
 
@@ -204,6 +212,7 @@ impl Baseline {
                 victims: 0,
                 node_updates: 0,
                 pending_updates: 0,
+                pending_gone: 0,
             },
         }
     }
@@ -217,6 +226,7 @@ impl Baseline {
             victims: 0,
             node_updates: 0,
             pending_updates: 0,
+            pending_gone: 0,
         }
     }
 }

@@ -1,4 +1,4 @@
-use super::run::ReplayError;
+use super::preflight::Used;
 use crate::k8s::{K8sError, Request, send};
 use crate::model::{CONTEXT_KINDS, ID_ANNOTATION, Json, Kind, NODE, ObjectKey, POD};
 
@@ -10,22 +10,23 @@ pub use crate::hollow::OWNER_ANNOTATION;
 /// The context kinds that a run makes, but for namespaces.
 const REPLAYED: &[&str] = &["PriorityClass", "RuntimeClass", "PodDisruptionBudget", "Service"];
 
-/// Refuses a target that has nodes or pods: of others, or left over from an earlier run. Other parts of this run may have
-/// begun.
-pub(super) async fn refuse_used(client: &kube::Client, run: &str) -> Result<(), ReplayError> {
+/// Nodes and pods that a target has: of others, and left over from earlier runs. Other parts of this run may have begun.
+pub(super) async fn used(client: &kube::Client, run: &str) -> Result<Vec<Used>, K8sError> {
+    let mut used = Vec::new();
     for kind in [NODE, POD] {
         let mut found = list(client, &kind).await?;
         found.retain(|object| object["metadata"]["annotations"][RUN_ANNOTATION] != *run);
         let (ours, foreign): (Vec<Json>, Vec<Json>) = found.into_iter().partition(is_ours);
-        let plural = kind.plural.to_string();
-        if let Some(object) = foreign.first() {
-            return Err(ReplayError::Foreign { count: foreign.len(), kind: plural, example: name(object) });
-        }
-        if let Some(object) = ours.first() {
-            return Err(ReplayError::Leftover { count: ours.len(), kind: plural, example: name(object) });
+        for (ours, objects) in [(false, foreign), (true, ours)] {
+            used.extend(objects.first().map(|object| Used {
+                kind: kind.plural.to_string(),
+                ours,
+                count: objects.len(),
+                example: name(object),
+            }));
         }
     }
-    Ok(())
+    Ok(used)
 }
 
 /// Deletes what runs made: of one run, or of all. Says how many pods and how many nodes. Namespaces stay: without the

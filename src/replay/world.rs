@@ -54,6 +54,9 @@ pub(super) struct Counts {
     pub(super) node_updates: u64,
     /// Changes of pods that were not bound before and after.
     pub(super) pending_updates: u64,
+    /// Pods that no longer wait: bound, ended or deleted. Up to v1.34 the scheduler has a handler of its own for them,
+    /// which wakes pods where one with a nominated node was bound.
+    pub(super) pending_gone: u64,
 }
 
 /// The target as the run's recorder sees it.
@@ -64,6 +67,8 @@ pub(super) struct WorldState {
     seen_ids: HashSet<String>,
     pub(super) nodes: HashMap<Text, Json>,
     pub(super) counts: Counts,
+    /// Ids of pods that the scheduler preempted, until somebody takes them.
+    pub(super) preempted: Vec<String>,
     pods_rv: u64,
     nodes_rv: u64,
 }
@@ -99,11 +104,15 @@ impl WorldState {
         let before = self.pods.get(&event.uid);
         if preempted && !before.is_some_and(|p| p.deleting) {
             self.counts.victims += 1;
+            self.preempted.push(now.id.clone());
         }
         let waits = |node: &Option<String>| node.is_none() && now.scheduler == DEFAULT_SCHEDULER;
         if event.verb == Verb::Modified && waits(&now.node) && before.is_some_and(|p| waits(&p.node)) {
             self.counts.pending_updates += 1;
         }
+        let was_waiting = before.is_some_and(|p| waits(&p.node) && !p.phase.is_terminal());
+        let waits_no_more = !waits(&now.node) || now.phase.is_terminal() || event.verb == Verb::Deleted;
+        self.counts.pending_gone += u64::from(was_waiting && waits_no_more);
         let was_assigned = before.is_some_and(|p| p.node.is_some());
         let was_gone = before.is_some_and(|p| p.phase.is_terminal());
         if now.node.is_some() && !was_assigned && !now.phase.is_terminal() {
@@ -280,6 +289,7 @@ mod tests {
         world.observe(&pod(Verb::Modified, Some("n1"), "Pending"));
         world.observe(&pod(Verb::Modified, Some("n1"), "Running"));
         assert_eq!((world.counts.pods_assigned, world.counts.assigned_pods_gone), (1, 0));
+        assert_eq!(world.counts.pending_gone, 1);
         world.observe(&pod(Verb::Modified, Some("n1"), "Succeeded"));
         world.observe(&pod(Verb::Deleted, Some("n1"), "Succeeded"));
         assert_eq!((world.counts.pods_assigned, world.counts.assigned_pods_gone), (1, 1));

@@ -55,6 +55,7 @@ impl Report {
     pub fn of_groups(a: &[Facts], b: &[Facts], groups: &Groups<'_>) -> Report {
         let problem =
             |found: &crate::diff::Problem| ProblemEntry { code: found.code(), text: found.to_string() };
+        let racy = a.iter().chain(b).all(|facts| facts.run.is_lockstep());
         let mut contexts = match (a.first(), b.first()) {
             (Some(a), Some(b)) => contexts(a, b, &groups.divergences),
             _ => HashMap::new(),
@@ -98,6 +99,7 @@ impl Report {
                     pod: pod(unstable.pod),
                     baseline: unstable.a.iter().map(decision).collect(),
                     candidate: unstable.b.iter().map(decision).collect(),
+                    racy,
                 })
                 .collect(),
             only_baseline: Vec::new(),

@@ -74,7 +74,8 @@ impl Terminal {
         if !report.unstable.is_empty() {
             let unstable = &report.unstable;
             let names = names(unstable.iter().map(|u| (&*u.pod.namespace, &*u.pod.name)), unstable.len());
-            lines.push(format!("unstable from run to run: {}: {names}", unstable.len()));
+            let what = if unstable.iter().all(|pod| pod.racy) { "racy" } else { "unstable" };
+            lines.push(format!("{what}, other decisions in runs of one side: {}: {names}", unstable.len()));
         }
         lines
     }

@@ -189,7 +189,7 @@ fn a_busy_report_still_fits_one_screen_and_stays_plain() {
     );
     assert!(text.contains("  … and 197 more; --format json has all"), "{text}");
     assert!(text.contains("bound in A, never bound in B: 100, first divergence: prod/web-200, "), "{text}");
-    assert!(text.contains("unstable from run to run: 1: prod/web-350"), "{text}");
+    assert!(text.contains("racy, other decisions in runs of one side: 1: prod/web-350"), "{text}");
 }
 
 fn busy_open(reel: &str) -> Facts {

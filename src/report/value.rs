@@ -241,6 +241,8 @@ pub struct UnstableEntry {
     pub baseline: Vec<DecisionEntry>,
     /// The decision in each candidate run.
     pub candidate: Vec<DecisionEntry>,
+    /// Whether all runs were in lockstep: nothing but a race inside the scheduler is left to differ between runs of a side.
+    pub racy: bool,
 }
 
 /// A rule that a run breaks.

@@ -83,6 +83,8 @@ pub struct RunInfo {
     pub speed: f64,
     /// The scheduler configuration in force, where kubereel started the scheduler.
     pub scheduler_config: String,
+    /// How ties between nodes were broken, where kubereel set it up: `fixed` or `stock`.
+    pub tie_break: String,
     /// SHA-256 of the plan that was played.
     #[serde(default)]
     pub plan_sha256: String,

@@ -19,6 +19,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::Residents;
 use super::answer::{Answer, Answerer, Asked};
+use crate::expose::accept;
 use crate::hollow::keeper::wall;
 use crate::pace::Clock;
 
@@ -107,23 +108,15 @@ impl<R: Residents> Service<R> {
 }
 
 async fn serve<R: Residents + 'static>(listener: TcpListener, acceptor: TlsAcceptor, service: Service<R>) {
-    loop {
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                let connection = connection(stream, acceptor.clone(), service.clone());
-                tokio::spawn(async move {
-                    if let Err(error) = connection.await {
-                        tracing::debug!("kubelet endpoint: {error}");
-                    }
-                });
-            }
-            // No more file handles, or a client that has gone.
-            Err(error) => {
+    let connected = |stream| {
+        let connection = connection(stream, acceptor.clone(), service.clone());
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
                 tracing::debug!("kubelet endpoint: {error}");
-                tokio::time::sleep(Duration::from_millis(100)).await;
             }
-        }
-    }
+        });
+    };
+    accept(listener, "kubelet endpoint", connected).await;
 }
 
 async fn connection<R: Residents>(

@@ -84,12 +84,18 @@ struct NodeScores {
 }
 
 /// Reads the log line by line. What is no line of an attempt is passed over.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Attempts {
+    /// What one point of a plugin counts in the log.
+    point: i64,
     scores: HashMap<PodRef, BTreeMap<String, NodeScores>>,
 }
 
 impl Attempts {
+    pub(super) fn new(point: i64) -> Attempts {
+        Attempts { point, scores: HashMap::new() }
+    }
+
     /// The attempt that this line ends, if it does.
     pub(super) fn line(&mut self, line: &[u8]) -> Option<Ended> {
         let head = String::from_utf8_lossy(&line[..line.len().min(HEAD)]);
@@ -117,7 +123,7 @@ impl Attempts {
         };
         // Milliseconds since the Unix epoch; microseconds are as fine as they get.
         let wall_ns = (line["ts"].as_f64()? * 1e3).round() as i64 * 1000;
-        let scores = self.scores.remove(&pod).map(best).unwrap_or_default();
+        let scores = self.scores.remove(&pod).map(|nodes| best(nodes, self.point)).unwrap_or_default();
         Some(Ended {
             wall_ns,
             pod,
@@ -143,7 +149,8 @@ fn name_of(node: &Value) -> Option<String> {
     node.as_str().or_else(|| node["name"].as_str()).map(str::to_owned)
 }
 
-fn best(nodes: BTreeMap<String, NodeScores>) -> Vec<Value> {
+/// The best nodes, in points: what is less than a point breaks ties, and shows in the order alone.
+fn best(nodes: BTreeMap<String, NodeScores>, point: i64) -> Vec<Value> {
     let sum = |scores: &NodeScores| scores.plugins.values().filter_map(Value::as_i64).sum();
     let mut all: Vec<(i64, String, NodeScores)> = nodes
         .into_iter()
@@ -152,7 +159,12 @@ fn best(nodes: BTreeMap<String, NodeScores>) -> Vec<Value> {
     all.sort_by(|x, y| y.0.cmp(&x.0).then_with(|| x.1.cmp(&y.1)));
     all.truncate(MOST_NODES);
     all.into_iter()
-        .map(|(total, node, scores)| json!({"node": node, "total": total, "plugins": scores.plugins}))
+        .map(|(total, node, mut scores)| {
+            for score in scores.plugins.values_mut() {
+                *score = score.as_i64().map(|score| score.div_euclid(point)).into();
+            }
+            json!({"node": node, "total": total.div_euclid(point), "plugins": scores.plugins})
+        })
         .collect()
 }
 
@@ -161,7 +173,7 @@ mod tests {
     use super::*;
 
     fn ends(lines: &[&str]) -> Vec<Value> {
-        let mut attempts = Attempts::default();
+        let mut attempts = Attempts::new(1);
         let ended = lines.iter().filter_map(|line| attempts.line(line.as_bytes()));
         ended.zip(1..).map(|(ended, number)| ended.object(number)).collect()
     }
@@ -195,8 +207,30 @@ mod tests {
     }
 
     #[test]
+    fn scores_are_in_points_and_what_breaks_ties_shows_in_the_order_alone() {
+        let mut attempts = Attempts::new(1_000_000);
+        let pod = r#""pod":{"name":"p","namespace":"n"}"#;
+        for (node, total) in [("n1", 7_999_990), ("n2", 8_000_010), ("n3", 8_000_020)] {
+            let fit = total / 1_000_000 * 1_000_000;
+            let lines = [
+                format!(
+                    r#"{{"msg":"Plugin scored node for pod",{pod},"plugin":"Fit","node":"{node}","score":{fit}}}"#
+                ),
+                format!(
+                    r#"{{"msg":"Calculated node's final score for pod",{pod},"node":"{node}","score":{total}}}"#
+                ),
+            ];
+            assert!(lines.iter().all(|line| attempts.line(line.as_bytes()).is_none()));
+        }
+        let bound = format!(r#"{{"ts":1.0,"msg":"Successfully bound pod to node",{pod},"node":"n3"}}"#);
+        let scores = &attempts.line(bound.as_bytes()).unwrap().object(1)["scores"];
+        let told = |node: &str, total: i64| json!({"node": node, "total": total, "plugins": {"Fit": total}});
+        assert_eq!(*scores, json!([told("n3", 8), told("n2", 8), told("n1", 7)]));
+    }
+
+    #[test]
     fn a_failure_comes_with_its_message() {
-        let mut attempts = Attempts::default();
+        let mut attempts = Attempts::new(1);
         let line = br#"{"ts":1764081610438.5,"msg":"Unable to schedule pod; no fit; waiting","v":2,"pod":{"name":"p","namespace":"n"},"err":"0/3 nodes are available"}"#;
         let ended = attempts.line(line).unwrap();
         assert_eq!((ended.wall_ns, ended.result), (1_764_081_610_438_500_000, "Unschedulable"));

@@ -31,8 +31,9 @@ pub(super) struct AttemptLog {
 }
 
 impl AttemptLog {
-    /// Follows the log from its present end on. A log that is not there has no attempts.
-    pub(super) fn follow(path: PathBuf, clock: Arc<dyn Clock>, sink: Sink) -> Option<AttemptLog> {
+    /// Follows the log from its present end on; a point of a score plugin counts `point` in it. A log that is not there
+    /// has no attempts.
+    pub(super) fn follow(path: PathBuf, point: i64, clock: Arc<dyn Clock>, sink: Sink) -> Option<AttemptLog> {
         let at_end = |mut file: File| file.seek(SeekFrom::End(0)).map(|_| file);
         let mut file = match File::open(&path).and_then(at_end) {
             Ok(file) => file,
@@ -44,7 +45,7 @@ impl AttemptLog {
         let over = Arc::new(AtomicBool::new(false));
         let stop = over.clone();
         let work = move || {
-            let mut writer = Writer { clock, sink, attempts: Attempts::default(), count: 0 };
+            let mut writer = Writer { clock, sink, attempts: Attempts::new(point), count: 0 };
             if let Err(error) = writer.follow(&mut file, &stop) {
                 tracing::warn!("{}: {error}; later attempts of the scheduler are missing", path.display());
             }

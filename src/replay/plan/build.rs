@@ -1,9 +1,10 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::pods::PodTrack;
+use super::replacements::{Vacancies, controller};
 use super::submission::submission;
 use super::{Action, Plan, TimedAction, context, nodes};
-use crate::model::{Json, ObjectEvent, PodView, Record, Text, TraceTime, Verb};
+use crate::model::{DisruptionReason, Json, ObjectEvent, PodView, Record, Text, TraceTime, Verb};
 
 impl Plan {
     /// The plan for a trace: the same records, the same plan.
@@ -24,6 +25,7 @@ struct Builder {
     plan: Plan,
     nodes: BTreeMap<Text, Json>,
     pods: HashMap<Text, PodTrack>,
+    vacancies: Vacancies,
     /// Pods without node in the initial state: submitted when the play starts.
     waiting: Vec<Action>,
 }
@@ -48,6 +50,9 @@ impl Builder {
 
     fn context(&mut self, event: &ObjectEvent) {
         let Some(action) = context::action(event, &mut self.plan.left) else { return };
+        if let Some(versions) = context::converted(event, &action) {
+            self.plan.converted.entry(versions).or_default().push(event.key.to_string());
+        }
         let timed = TimedAction { at: event.at, action };
         if event.verb == Verb::Initial {
             self.plan.context.push(timed);
@@ -81,6 +86,7 @@ impl Builder {
         match event.verb {
             Verb::Initial => self.initial_pod(event),
             Verb::Added => {
+                self.takes_place(event);
                 let by_hand = PodView(&event.object).node_name().is_some() && !event.inferred;
                 let submission = submission(PodView(&event.object), by_hand);
                 self.act(event.at, Action::CreatePod(submission));
@@ -88,6 +94,17 @@ impl Builder {
             }
             Verb::Modified => self.pod_changed(event),
             Verb::Deleted => self.pod_gone(event),
+        }
+    }
+
+    /// Notes who replaces a pod, and whom it replaces.
+    fn takes_place(&mut self, event: &ObjectEvent) {
+        let pod = PodView(&event.object);
+        if controller(pod).is_some() {
+            self.plan.controlled.insert(pod.id().to_owned());
+        }
+        if let Some(replacement) = self.vacancies.filled_by(pod, event.at) {
+            self.plan.replacements.insert(pod.id().to_owned(), replacement);
         }
     }
 
@@ -99,6 +116,7 @@ impl Builder {
         if pod.is_deleting() {
             return self.plan.left.count("pods that were being deleted when the trace starts");
         }
+        self.takes_place(event);
         let bound = pod.node_name().is_some();
         let submission = submission(pod, bound);
         if bound {
@@ -137,6 +155,9 @@ impl Builder {
     fn deletion(&mut self, event: &ObjectEvent, id: &str) {
         let pod = PodView(&event.object);
         if let Some(reason) = pod.disruption().filter(|reason| reason.is_outcome()) {
+            if reason == DisruptionReason::PreemptionByScheduler {
+                self.vacancies.preempted(pod, event.at);
+            }
             return self.plan.left.count(format!("deletions that are outcomes ({reason})"));
         }
         let grace = pod.deletion_grace_seconds();

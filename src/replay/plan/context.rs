@@ -58,6 +58,14 @@ pub(super) fn action(event: &ObjectEvent, left: &mut Left) -> Option<Action> {
     })
 }
 
+/// In which version an object was recorded and in which it is made, where these differ.
+pub(super) fn converted(event: &ObjectEvent, action: &Action) -> Option<String> {
+    let Action::CreateContext { kind, .. } = action else { return None };
+    let (recorded, made) = (event.object["apiVersion"].as_str()?, kind.api_version());
+    (recorded != made)
+        .then(|| format!("objects were recorded as {recorded} {}, and are made as {made}", kind.kind))
+}
+
 /// Position of a context action among those of the initial state: the order of [`CONTEXT_KINDS`].
 pub(super) fn rank(action: &Action) -> usize {
     let kind = action.key().kind;

@@ -4,12 +4,15 @@ mod build;
 mod context;
 mod nodes;
 mod pods;
+mod replacements;
 mod submission;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
+pub use replacements::Replacement;
 use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -34,8 +37,16 @@ pub struct Plan {
     pub actions: Vec<TimedAction>,
     /// How each pod behaves once bound, by id.
     pub behaviours: BTreeMap<String, PodBehaviour>,
+    /// Pods that a controller replaces once they are gone, by id.
+    pub controlled: BTreeSet<String>,
+    /// Pods that took the place of a preempted one in the recording, by id.
+    pub replacements: BTreeMap<String, Replacement>,
+    /// In a closed loop, how soon after a preemption each place is refilled, by the id of the pod that has it first.
+    pub refills: BTreeMap<String, Duration>,
     /// What is not replayed.
     pub left: Left,
+    /// Objects that are made in another API version than they were recorded in, by both versions in words.
+    pub converted: BTreeMap<String, Vec<String>>,
 }
 
 impl Plan {

@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::{Shape, copies, copy_name, fleet};
 use crate::model::{ID_ANNOTATION, Json, PodView};
@@ -26,11 +26,8 @@ pub(super) fn scale(plan: &mut Plan, shape: &Shape) {
     }
     actions.sort_by_key(|timed| timed.at);
     plan.actions = actions;
-    for (id, behaviour) in std::mem::take(&mut plan.behaviours) {
-        for copy in 1..=numbers.of(&id) {
-            plan.behaviours.insert(copy_id(&id, copy), behaviour.clone());
-        }
-    }
+    plan.behaviours = numbers.copied(std::mem::take(&mut plan.behaviours));
+    plan.refills = numbers.copied(std::mem::take(&mut plan.refills));
     let left_out = numbers.by_id.values().filter(|n| **n == 0).count();
     plan.left.count_many("pods left out by the filter or the scale", left_out);
 }
@@ -48,6 +45,15 @@ impl Numbers<'_> {
         let n = if wanted { all() } else { 0 };
         self.by_id.insert(submission.id.clone(), n);
         n
+    }
+
+    /// What is known of each pod, for its copies too.
+    fn copied<T: Clone>(&self, known: BTreeMap<String, T>) -> BTreeMap<String, T> {
+        let copies = |(id, value): (String, T)| {
+            let n = self.of(&id);
+            (1..=n).map(move |copy| (copy_id(&id, copy), value.clone()))
+        };
+        known.into_iter().flat_map(copies).collect()
     }
 
     /// A pod that the plan does not submit is as it was.
@@ -104,7 +110,8 @@ fn copy_id(id: &str, copy: u32) -> String {
     if copy <= 1 { id.to_owned() } else { format!("{id}~{copy}") }
 }
 
-fn unbound(mut submission: Submission) -> Submission {
+/// The pod without a node.
+pub(in crate::replay) fn unbound(mut submission: Submission) -> Submission {
     let mut spec = submission.object["spec"].as_object().cloned().unwrap_or_default();
     spec.remove("nodeName");
     submission.object.set(&["spec"], Json::Object(spec));

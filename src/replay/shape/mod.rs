@@ -1,6 +1,7 @@
 //! Shaping: another load from the same trace. A plan goes in, a plan comes out; what is left to chance depends on the
 //! seed and on names alone, so that the same trace and the same shape give the same plan on any machine.
 
+mod closed;
 mod fleet;
 mod load;
 mod pace;
@@ -8,6 +9,8 @@ mod pace;
 mod tests;
 
 use std::time::Duration;
+
+pub(super) use load::unbound;
 
 use super::plan::Plan;
 use crate::hollow::chance;
@@ -34,6 +37,8 @@ pub struct Shape {
     pub run_time: RunTime,
     /// From binding to Running, in place of what was recorded.
     pub start_latency: Option<Duration>,
+    /// Whether places of preempted pods are refilled as the run needs it, in place of the recorded replacements.
+    pub closed_loop: bool,
 }
 
 impl Default for Shape {
@@ -48,6 +53,7 @@ impl Default for Shape {
             skip_idle: None,
             run_time: RunTime::Recorded,
             start_latency: None,
+            closed_loop: false,
         }
     }
 }
@@ -85,6 +91,9 @@ impl Plan {
     /// starts.
     #[must_use]
     pub fn shaped(mut self, shape: &Shape) -> Plan {
+        if shape.closed_loop {
+            closed::close(&mut self);
+        }
         fleet::replace(&mut self, shape.fleet.as_deref());
         fleet::scale(&mut self, shape);
         fleet::resize(&mut self, shape.capacity_factor);
@@ -102,13 +111,17 @@ fn copies(factor: f64, seed: u64, what: &str, name: &str) -> u32 {
     factor.trunc() as u32 + u32::from(more)
 }
 
-/// The name of the n-th copy; the first bears the recorded one. Names are at most 253 bytes long
-/// (`k8s.io/apimachinery/pkg/util/validation/validation.go`, v0.37.2, `DNS1123SubdomainMaxLength`).
+/// The name of the n-th copy; the first bears the recorded one.
 fn copy_name(name: &str, copy: u32) -> String {
     if copy <= 1 {
         return name.to_owned();
     }
-    let suffix = format!("-x{copy}");
-    let kept: String = name.chars().take(253 - suffix.len()).collect();
-    kept + &suffix
+    suffixed(name, &format!("x{copy}"))
+}
+
+/// A name with something after it. Names are at most 253 bytes long
+/// (`k8s.io/apimachinery/pkg/util/validation/validation.go`, v0.37.2, `DNS1123SubdomainMaxLength`).
+pub(super) fn suffixed(name: &str, suffix: &str) -> String {
+    let kept: String = name.chars().take(252 - suffix.len()).collect();
+    format!("{kept}-{suffix}")
 }

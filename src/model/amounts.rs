@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use crate::model::{Json, Map, NodeView, Text, parse_quantity_milli};
+use super::{Json, Map, NodeView, Text, parse_quantity_milli};
 
 /// Sums by resource, in thousandths of its unit.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -44,8 +44,12 @@ impl Amounts {
 /// What pods may ask of a node, by resource, in thousandths.
 pub fn allocatable(node: &Json) -> impl Iterator<Item = (Text, u64)> + '_ {
     let (capacity, allocatable) = NodeView(node).resources();
-    let amounts = allocatable.as_object().or(capacity.as_object());
-    amounts.into_iter().flat_map(Map::iter).filter_map(|(name, quantity)| {
+    amounts(if allocatable.as_object().is_some() { allocatable } else { capacity })
+}
+
+/// A list of resources, in thousandths; what is no quantity is left out.
+pub fn amounts(resources: &Json) -> impl Iterator<Item = (Text, u64)> + '_ {
+    resources.as_object().into_iter().flat_map(Map::iter).filter_map(|(name, quantity)| {
         let milli = parse_quantity_milli(quantity.as_str()?)?;
         Some((name.clone(), u64::try_from(milli).ok()?))
     })
