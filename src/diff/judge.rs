@@ -102,7 +102,8 @@ pub struct Groups<'f> {
 /// Where all runs are in lockstep, little races: the rung is [`Policy::fail_on`], one run a side is enough, and any
 /// divergence is a change. Otherwise the rung is node class at the finest, and a change takes three runs a side and
 /// more divergences than unstable pods. In both, `Equivalent` takes no divergence, and where fewer than nine in ten
-/// pods are stable nothing is said unless the divergences outnumber the unstable pods. A rule that the candidate breaks
+/// pods are stable nothing is said unless the divergences outnumber the unstable pods, or, in lockstep, the sides place
+/// further apart than runs of one side do ([`RungVerdict::energy`], four runs a side). A rule that the candidate breaks
 /// and the baseline does not ([`broken`]) is a change without any statistics.
 pub fn judge<'f>(baseline: &'f [Facts], candidate: &'f [Facts], policy: &Policy) -> Groups<'f> {
     let all: Vec<&'f Facts> = baseline.iter().chain(candidate).collect();
@@ -221,7 +222,15 @@ impl<'f> Groups<'f> {
             let count = self.regressed().count() as u64;
             return (Verdict::Changed, Reason::Regressed { metric: first.metric, count });
         }
-        decisions(self.compared, self.stable, self.divergences.len() as u64, is_lockstep, runs)
+        let judged = decisions(self.compared, self.stable, self.divergences.len() as u64, is_lockstep, runs);
+        let apart = self.rungs.iter().find(|on| on.rung == self.rung && on.verdict == Verdict::Changed);
+        match (judged.0, apart.and_then(|on| on.energy)) {
+            // In lockstep only the schedulers' own draws differ from run to run.
+            (Verdict::Inconclusive, Some(energy)) if is_lockstep => {
+                (Verdict::Changed, Reason::Apart { p: energy.p })
+            }
+            _ => judged,
+        }
     }
 }
 

@@ -237,7 +237,7 @@ mod tests {
         let (fast, slow) = (burst(50, 3), burst(45, 3));
         let few = judge(&fast, &slow, &policy);
         let saturated = few.metrics.iter().find(|m| m.metric == RunMetric::SecondsPerPodSaturated).unwrap();
-        assert_eq!((saturated.judged.change, saturated.judged.runs_needed), (Change::Inconclusive, Some(4)));
+        assert_eq!((saturated.judged.change, saturated.judged.runs_needed), (Change::Inconclusive, Some(5)));
     }
 
     #[test]

@@ -318,6 +318,9 @@ fn draws_by_chance_that_are_no_more_change_the_exact_node_and_not_its_class() {
     let changed = found(&a, &[&first[..]; 4]);
     assert_eq!(changed[2], (Rung::NodeClass, Verdict::Equivalent));
     assert_eq!(changed[4], (Rung::ExactNode, Verdict::Changed));
+    let whole = judged("lockstep", &a, &[&first[..]; 4]);
+    assert_eq!(whole.verdict, Verdict::Changed);
+    assert!(matches!(whole.reason, Reason::Apart { p } if p < 0.03), "{:?}", whole.reason);
     let more: Vec<Vec<&str>> =
         (0..4).map(|_| (0..40).map(|_| if rng.bool() { "n1" } else { "n2" }).collect()).collect();
     let b: Vec<&[&str]> = more.iter().map(Vec::as_slice).collect();

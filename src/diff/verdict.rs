@@ -47,7 +47,7 @@ impl Verdict {
 }
 
 /// Why the verdict is what it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Reason {
     /// Every pod that is stable on both sides is decided alike.
     Alike {
@@ -74,6 +74,11 @@ pub enum Reason {
         metric: RunMetric,
         /// How many.
         count: u64,
+    },
+    /// Few pods are stable, but placements of the two sides lie further apart than those of runs of one side.
+    Apart {
+        /// p-value of the energy distance.
+        p: f64,
     },
     /// See [`Groups::problems`](super::Groups::problems).
     Problems,
@@ -114,6 +119,9 @@ impl fmt::Display for Reason {
             Reason::Regressed { metric, count: 1 } => write!(f, "{} regressed", metric.as_str()),
             Reason::Regressed { metric, count } => {
                 write!(f, "{} and {} more regressed", metric.as_str(), count - 1)
+            }
+            Reason::Apart { p } => {
+                write!(f, "the sides place further apart than runs of one side do: p = {p:.3}")
             }
             Reason::Problems => f.write_str("the runs are not fit to be judged"),
             Reason::TooFewRuns { have, need } => write!(

@@ -65,6 +65,7 @@ pub struct Judged {
 /// and the power approach", Journal of Pharmacokinetics and Biopharmaceutics 15 (1987) 657-680.
 pub fn gate(metrics: &[Gated<'_>]) -> Vec<Judged> {
     let beyond: Vec<(bool, f64)> = metrics.iter().map(beyond_margin).collect();
+    let least = least_runs(metrics.len());
     let adjusted = holm(&beyond.iter().map(|(_, p)| *p).collect::<Vec<_>>());
     let judge = |((metric, (worse, _)), p): ((&Gated<'_>, &(bool, f64)), f64)| {
         let ratio = ratio(metric.a, metric.b, LEVEL);
@@ -82,11 +83,26 @@ pub fn gate(metrics: &[Gated<'_>]) -> Vec<Judged> {
         };
         let runs_needed = ratio.filter(|_| change == Change::Inconclusive).and_then(|estimate| {
             let logs = |values: &[f64]| -> Vec<f64> { values.iter().map(|v| v.ln()).collect() };
-            runs_needed(&logs(metric.a), &logs(metric.b), estimate.value.ln(), (1.0 + metric.margin).ln())
+            let margin = (1.0 + metric.margin).ln();
+            let needed = runs_needed(&logs(metric.a), &logs(metric.b), estimate.value.ln(), margin)?;
+            Some(needed.max(least))
         });
         Judged { change, ratio, p, runs_needed }
     };
     metrics.iter().zip(&beyond).zip(adjusted).map(judge).collect()
+}
+
+/// Fewest runs a side with which the exact rank test can reject one of so many metrics: its smallest p-value is 2 /
+/// C(2n, n), which Holm multiplies by their number.
+fn least_runs(metrics: usize) -> u64 {
+    let (mut runs, mut splits) = (1_u64, 2.0);
+    while 2.0 / splits * metrics as f64 > LEVEL {
+        // C(2n + 2, n + 1) = C(2n, n) (2n + 1) (2n + 2) / (n + 1)²
+        let n = runs as f64;
+        splits *= (2.0 * n + 1.0) * (2.0 * n + 2.0) / (n + 1.0).powi(2);
+        runs += 1;
+    }
+    runs
 }
 
 /// Whether the candidate is the worse side, and the p-value of its being beyond the margin on that side.
@@ -97,4 +113,15 @@ fn beyond_margin(metric: &Gated<'_>) -> (bool, f64) {
     let is_beyond = if worse { estimate.value > factor } else { estimate.value < factor };
     let moved: Vec<f64> = metric.b.iter().map(|v| v / factor).collect();
     (worse, if is_beyond { mann_whitney(metric.a, &moved) } else { 1.0 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::least_runs;
+
+    #[test]
+    fn more_metrics_take_more_runs() {
+        // 2 / C(2n, n) is 0.1, 0.029, 0.0079 and 0.0022 for n from 3 to 6.
+        assert_eq!([1, 5, 6, 7, 22].map(least_runs), [4, 5, 5, 6, 6]);
+    }
 }
