@@ -15,6 +15,7 @@ mod run;
 mod scheduler;
 mod shape;
 mod shard;
+mod stage;
 mod status;
 mod tainting;
 mod target;
