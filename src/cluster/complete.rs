@@ -6,6 +6,7 @@ use tokio::process::Command;
 
 use super::dirs::{Layout, write_private};
 use super::install::find;
+use super::logs::last_lines;
 use super::{ClusterError, Component, Dirs, Source, Version, flags, pki};
 
 /// How long a scheduler may take to complete a configuration: hundreds of times what it takes.
@@ -51,7 +52,7 @@ pub async fn complete_config(
         .map_err(|_| refused(format!("nothing within {WITHIN:?}")))?
         .map_err(spawn)?;
     let Ok(text) = std::fs::read_to_string(&written) else {
-        return Err(refused(last_lines(&String::from_utf8_lossy(&output.stderr))));
+        return Err(refused(last_lines(&String::from_utf8_lossy(&output.stderr), SHOWN)));
     };
     let mut complete: Value = serde_saphyr::from_str(&text).map_err(|error| refused(error.to_string()))?;
     // The cluster that will run with it has a kubeconfig of its own.
@@ -59,11 +60,6 @@ pub async fn complete_config(
         connection.remove("kubeconfig");
     }
     Ok(complete)
-}
-
-fn last_lines(said: &str) -> String {
-    let lines: Vec<&str> = said.lines().collect();
-    lines[lines.len().saturating_sub(SHOWN)..].join("\n")
 }
 
 /// A kubeconfig that leads to no server.

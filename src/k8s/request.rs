@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http_body_util::BodyExt;
 use kube::client::Body;
@@ -210,9 +211,7 @@ pub(super) async fn exchange(
     let broken = |what: String| Refused::of(K8sError::Transport { doing: request.describe(), what });
     let http = request.to_http().map_err(|e| broken(e.to_string()))?.map(Body::from);
     let body = begin(client, http, || request.describe(), within).await?;
-    let whole = timeout(within, body.collect()).await;
-    let whole = whole.map_err(|_| broken(format!("the answer did not end within {within:?}")))?;
-    let bytes = whole.map_err(|e| broken(chain(&e)))?.to_bytes();
+    let bytes = whole(body, within).await.map_err(broken)?;
     let body = serde_json::from_slice(&bytes).map_err(|e| broken(format!("the answer is not JSON: {e}")))?;
     Ok(Reply { body })
 }
@@ -224,10 +223,15 @@ pub(super) async fn exchange(
 pub async fn fetch_text(client: &kube::Client, path: &str, within: Duration) -> Result<String, K8sError> {
     let broken = |what: String| K8sError::Transport { doing: format!("GET {path}"), what };
     let body = open(client, path, within).await.map_err(|refused| refused.error)?;
-    let whole = timeout(within, body.collect()).await;
-    let whole = whole.map_err(|_| broken(format!("the answer did not end within {within:?}")))?;
-    let bytes = whole.map_err(|e| broken(chain(&e)))?.to_bytes();
+    let bytes = whole(body, within).await.map_err(broken)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Reads a body to its end, or says why that did not come.
+async fn whole(body: Body, within: Duration) -> Result<Bytes, String> {
+    let read = timeout(within, body.collect()).await;
+    let read = read.map_err(|_| format!("the answer did not end within {within:?}"))?;
+    Ok(read.map_err(|e| chain(&e))?.to_bytes())
 }
 
 /// Sends a request and reads the whole answer.

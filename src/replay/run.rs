@@ -1,3 +1,8 @@
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
 use super::attempts::AttemptLog;
 use super::observe::{self, Observer};
 use super::on_error::OnError;
@@ -14,10 +19,6 @@ use crate::model::{Note, Record};
 use crate::pace::{Clock, Stop, SystemClock};
 use crate::record::{RecordError, Redaction};
 use crate::trace::{ClusterInfo, Header, ReelThread, RunInfo, Summary, TraceError, WriteOptions};
-use std::collections::BTreeMap;
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::Duration;
 
 /// For how long requests are made again where nobody says otherwise: an API server restarts in less.
 pub const RETRY: Duration = Duration::from_mins(2);
@@ -229,8 +230,11 @@ pub async fn run(
     let is_first = shard.index == 0;
     let log = options.scheduler_log.clone().filter(|_| is_first);
     let log = log.and_then(|path| AttemptLog::follow(path, options.score_point, clock.clone(), reel.sink()));
-    let components = observe::components(&target.client, connect, &options.components).await?;
-    let components = if is_first { components } else { Vec::new() };
+    let components = if is_first {
+        observe::components(&target.client, connect, &options.components).await?
+    } else {
+        Vec::new()
+    };
     let observer = Observer::start(components, options.metrics_every, clock.clone(), reel.sink()).await;
     let stage = Stage::set(target, &plan, id.clone(), clock, reel.sink(), options, stop).await?;
     let ready = match &awaited {

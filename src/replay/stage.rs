@@ -1,5 +1,13 @@
 //! What is up while a run plays, from the warm-up to the drain.
 
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+
 use super::engine::{Due, Engine};
 use super::lockstep::{Lockstep, StepWall};
 use super::open::{self, LEAD, OpenTime};
@@ -16,12 +24,6 @@ use crate::model::{ObjectEvent, PhaseMark, Record, RunPhase, TraceTime};
 use crate::pace::{Clock, ManualClock, Stop, Timeline};
 use crate::record::{RecordOptions, Recorder, Tap, default_kinds};
 use crate::trace::Sink;
-use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
-use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
-use tokio::task::JoinHandle;
 
 /// Requests in flight at once.
 const AT_ONCE: usize = 256;

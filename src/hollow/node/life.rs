@@ -14,10 +14,7 @@ pub(in crate::hollow) const LEASE_SECONDS: u64 = 40;
 /// A kubelet renews at a quarter of the duration (`pkg/kubelet/kubelet.go`, `nodeLeaseRenewIntervalFraction` 0.25),
 /// and up to 4 % later (`k8s.io/component-helpers/apimachinery/lease/controller.go`, v0.37.2, `Run`).
 pub(in crate::hollow) const RENEW: Duration = Duration::from_secs(LEASE_SECONDS / 4);
-const JITTER: f64 = 0.04;
-
-/// The latest renewal after the last one.
-pub(in crate::hollow) const LAST_RENEW: Duration = Duration::from_millis(10_400);
+pub(in crate::hollow) const LAST_RENEW: Duration = Duration::from_millis(LEASE_SECONDS / 4 * 1040);
 
 /// `nodeStatusReportFrequency`; the first period is drawn between half of it and one and a half
 /// (`pkg/kubelet/kubelet_node_status.go`, v1.37.2, `calculateDelay`).
@@ -273,7 +270,7 @@ impl NodeLife {
                 self.lease = Lease::Held(answer.version.clone());
                 self.renewals = self.renewals.wrapping_add(1);
                 let jitter = chance(&self.identity.name, &format!("lease {}", self.renewals));
-                RENEW.mul_f64(1.0 + JITTER * jitter)
+                RENEW + LAST_RENEW.saturating_sub(RENEW).mul_f64(jitter)
             }
             (Lease::Held(_) | Lease::Create, Some(404 | 409)) => {
                 self.lease = Lease::Ensure;
