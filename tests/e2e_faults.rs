@@ -43,7 +43,9 @@ fn a_restart_of_the_api_server_is_sat_out_and_makes_the_run_invalid() {
     }
     script.write(&sandbox.path("t.reel"));
     let api = sandbox.lab();
-    let replay = replaying(&sandbox, &["--max-lateness", HOWEVER_LATE]);
+    // No pod runs while the trace plays: what gets no answer is a pod's creation, not its status.
+    let mut replay =
+        replaying(&sandbox, &["--max-lateness", HOWEVER_LATE, "--start-latency", "1h", "--drain", "5s"]);
     api.until("the play is under way", |api| bound(api) >= 5);
     let cluster = sandbox.ok(&["cluster", "list", "--format", "json"]).json();
     let components = cluster[0]["components"].as_array().unwrap().clone();
@@ -52,8 +54,11 @@ fn a_restart_of_the_api_server_is_sat_out_and_makes_the_run_invalid() {
     let mut server = ApiServer::of(pid.try_into().unwrap()).unwrap();
     api.block_on(async |client| {
         server.kill().await.unwrap();
+        // A server can be back before the next pod is due.
+        replay.wait_for("requests without answer are made again");
         server.start(&[], client).await.unwrap();
     });
+    replay.wait_for("the API server answers again");
     let ended = replay.end();
     let run = ended.json();
     assert_eq!(ended.code, Some(3), "{run}\n{}", ended.err);

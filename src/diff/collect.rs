@@ -8,11 +8,13 @@ use super::pod::{Milestones, PodFacts};
 use super::shape::Shapes;
 use super::sight::{Nodes, Sights, SpecSight, StatusSight};
 use super::steps::{Change, Step};
+use super::submission::Submission;
 use super::texts::{Numbers, Texts, hash_of};
 use super::workload::workload;
 use super::{ATTEMPT_KIND, Attempt, Counts, Facts, Milestone, NodeFacts, Origin, RunFacts, Span};
 use crate::model::{
-    ActionReport, NodeView, ObjectEvent, Phase, PhaseMark, PodView, Record, RunPhase, TraceTime, Verb,
+    ActionKind, ActionReport, Failure, NodeView, ObjectEvent, Phase, PhaseMark, PodView, Record, RunPhase,
+    TraceTime, Verb,
 };
 
 /// The number in a [`PhaseMark`]'s facts that counts steps of a lockstep run whose decision did not show in time.
@@ -37,6 +39,7 @@ pub(super) struct Collector {
     double_binds: Vec<(TraceTime, u32, u32)>,
     resizes: Vec<u32>,
     attempts: Vec<Attempt>,
+    submissions: Vec<Submission>,
     budgets: BTreeMap<(String, String), Budget>,
     phases: Vec<(TraceTime, RunPhase)>,
     lateness: LatenessAccount,
@@ -68,6 +71,7 @@ impl Collector {
         let play = self.phases.iter().find(|(_, phase)| *phase == RunPhase::Play);
         let start = play.map(|(at, _)| *at).or(self.first).unwrap_or_default();
         self.attempts.sort_by_key(Attempt::order);
+        self.submissions.sort_by_key(Submission::order);
         let restarted = self.starts.during(run.started_wall_ns);
         Facts {
             run,
@@ -80,6 +84,7 @@ impl Collector {
             restarted,
             gaps: self.gaps,
             attempts: self.attempts,
+            submissions: self.submissions,
             budgets: self.budgets.into_values().collect(),
             texts: self.texts,
             shapes: self.shapes,
@@ -114,6 +119,14 @@ impl Collector {
         // An action that was due in the play and left after it was late.
         if self.phase_at(action.due) == RunPhase::Play {
             self.lateness.add(action);
+        }
+        if action.action == ActionKind::CreatePod && Failure::of_status(action.status).is_none() {
+            self.submissions.push(Submission {
+                namespace: self.texts.intern(action.key.namespace.as_deref().unwrap_or_default()),
+                name: self.texts.intern(&action.key.name),
+                sent: action.sent,
+                answered: action.answered,
+            });
         }
     }
 

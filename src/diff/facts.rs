@@ -7,6 +7,7 @@ use super::collect::Collector;
 use super::pod::PodFacts;
 use super::shape::Shapes;
 use super::steps::Step;
+use super::submission::Submission;
 use super::texts::{Numbers, Texts};
 use super::{Attempt, Budget, Lateness, Milestone, NodeHistory, Origin, Outcome, Pod, Shape};
 use crate::model::{Phase, Record, TraceTime};
@@ -155,6 +156,8 @@ pub struct Facts {
     pub gaps: BTreeMap<String, u64>,
     /// Attempts of the scheduler, by pod and then in order of time; empty where the reel does not hold its log.
     pub(super) attempts: Vec<Attempt>,
+    /// Creations of pods that the target took, by pod and then in order of time; empty for a recording.
+    pub(super) submissions: Vec<Submission>,
     /// Disruption budgets, as last seen.
     pub budgets: Vec<Budget>,
     pub(super) texts: Texts,

@@ -1,6 +1,9 @@
+use std::time::Duration;
+
 use serde::Serialize;
 
-use super::{Facts, Milestone};
+use super::submission::Submission;
+use super::{Facts, Milestone, Pod};
 use crate::stats::Summary;
 
 /// A latency of pods, on one observer's clock.
@@ -13,12 +16,22 @@ pub enum Metric {
     ScheduleToRunning,
     /// From the first sight of a pod to the first sight of its phase `Running`.
     CreateToRunning,
+    /// From the request that creates a pod to its answer, as the replayer sees it.
+    SubmitToAnswer,
+    /// From the request that creates a pod to the first sight of its node name: what its owner waits for, the API server
+    /// included.
+    SubmitToBound,
 }
 
 impl Metric {
     /// All latencies of a report.
-    pub const ALL: [Metric; 3] =
-        [Metric::CreateToSchedule, Metric::ScheduleToRunning, Metric::CreateToRunning];
+    pub const ALL: [Metric; 5] = [
+        Metric::CreateToSchedule,
+        Metric::ScheduleToRunning,
+        Metric::CreateToRunning,
+        Metric::SubmitToAnswer,
+        Metric::SubmitToBound,
+    ];
 
     /// The name in tables and JSON.
     pub fn as_str(self) -> &'static str {
@@ -26,15 +39,25 @@ impl Metric {
             Metric::CreateToSchedule => "create_to_schedule",
             Metric::ScheduleToRunning => "schedule_to_running",
             Metric::CreateToRunning => "create_to_running",
+            Metric::SubmitToAnswer => "submit_to_answer",
+            Metric::SubmitToBound => "submit_to_bound",
         }
     }
 
-    /// Where it begins and ends.
-    fn milestones(self) -> (Milestone, Milestone) {
+    /// Whether it begins with a request, which a recording does not hold.
+    pub fn is_of_requests(self) -> bool {
+        matches!(self, Metric::SubmitToAnswer | Metric::SubmitToBound)
+    }
+
+    /// That of a pod; `None` where an end of it was not seen.
+    fn of(self, pod: Pod<'_>) -> Option<Duration> {
+        let submission = || Submission::of(pod, pod.at(Milestone::Added)?);
         match self {
-            Metric::CreateToSchedule => (Milestone::Added, Milestone::Scheduled),
-            Metric::ScheduleToRunning => (Milestone::Scheduled, Milestone::Running),
-            Metric::CreateToRunning => (Milestone::Added, Milestone::Running),
+            Metric::CreateToSchedule => pod.between(Milestone::Added, Milestone::Scheduled),
+            Metric::ScheduleToRunning => pod.between(Milestone::Scheduled, Milestone::Running),
+            Metric::CreateToRunning => pod.between(Milestone::Added, Milestone::Running),
+            Metric::SubmitToAnswer => submission().map(|own| own.answered.since(own.sent)),
+            Metric::SubmitToBound => Some(pod.at(Milestone::Scheduled)?.since(submission()?.sent)),
         }
     }
 }
@@ -56,8 +79,7 @@ pub struct Latency {
 pub(super) fn latencies(a: &[&Facts], b: &[&Facts]) -> Vec<Latency> {
     let of = |runs: &[&Facts], metric: Metric| {
         let pods = runs.iter().flat_map(|facts| facts.counted());
-        let (from, to) = metric.milestones();
-        Summary::of(pods.filter_map(|pod| pod.between(from, to)))
+        Summary::of(pods.filter_map(|pod| metric.of(pod)))
     };
     Metric::ALL.map(|metric| Latency { metric, a: of(a, metric), b: of(b, metric) }).to_vec()
 }

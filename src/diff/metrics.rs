@@ -151,14 +151,23 @@ pub(super) fn judge_metrics(a: &[&Facts], b: &[&Facts], margin: Option<f64>) -> 
     let judged = gate(&gated);
     let at_limit = a.iter().chain(b).any(|facts| is_at_client_limit(facts));
     let verdict = |((metric, a, b), mut judged): ((RunMetric, Vec<f64>, Vec<f64>), Judged)| {
-        let moved = shift(&a, &b, 0.05).map_or(0.0, |shift| shift.value.abs());
-        if !metric.is_throughput() && moved < LEAST_SECONDS && judged.change == Change::Regressed {
-            judged.change = Change::Equivalent;
+        if !metric.is_throughput() && matters_little(&a, &b, judged.change) {
+            judged = Judged { change: Change::Equivalent, runs_needed: None, ..judged };
         }
         let at_client_limit = metric == RunMetric::SecondsPerPodSaturated && at_limit;
         MetricVerdict { metric, margin: margin_of(metric), a, b, judged, at_client_limit }
     };
     found.into_iter().zip(judged).map(verdict).collect()
+}
+
+/// Whether a latency that is worse moved by less than what matters, or one that is unclear moved by less for sure.
+fn matters_little(a: &[f64], b: &[f64], change: Change) -> bool {
+    let Some(shift) = shift(a, b, 0.05) else { return false };
+    match change {
+        Change::Regressed => shift.value.abs() < LEAST_SECONDS,
+        Change::Inconclusive => shift.low > -LEAST_SECONDS && shift.high < LEAST_SECONDS,
+        Change::Improved | Change::Equivalent => false,
+    }
 }
 
 fn is_at_client_limit(facts: &Facts) -> bool {

@@ -9,6 +9,8 @@
 //! counted and then left out: no scheduler decided them while the trace played.
 
 mod agreement;
+#[cfg(test)]
+mod alarms;
 mod attempts;
 mod broken;
 mod budget;
@@ -43,6 +45,7 @@ mod sight;
 mod snapshot;
 mod steps;
 mod story;
+mod submission;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]

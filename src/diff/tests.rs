@@ -65,6 +65,23 @@ fn a_delayed_pod_changes_latency_and_no_decision() {
 }
 
 #[test]
+fn what_waits_for_a_pod_waits_for_the_api_server_too() {
+    let mut run = cluster("a");
+    // A creation that is refused, and one of a successor.
+    run.action(0, 1, 409).action(0, 2, 200).action(60, 0, 200);
+    run.pod("p").added(5).bound(9, "n1").deleted(50);
+    run.pod("q").added(5).bound(9, "n1");
+    let facts = run.facts();
+    let latency = |wanted: Metric| {
+        let found = compare(&facts, &facts).latency.into_iter().find(|latency| latency.metric == wanted);
+        let found = found.and_then(|latency| latency.a).unwrap();
+        (found.n, found.max)
+    };
+    assert_eq!(latency(Metric::SubmitToBound), (1, Duration::from_millis(7)));
+    assert_eq!(latency(Metric::SubmitToAnswer), (1, Duration::ZERO));
+}
+
+#[test]
 fn a_stranded_pod_is_another_outcome_and_no_latency() {
     let a = placed("a", &["n1", "n2"]).facts();
     let mut b = cluster("b");
@@ -332,7 +349,9 @@ fn open_runs_are_judged_on_node_class_and_need_company() {
     let one = judged("open", &[&["n1"]], &[&["big"]]);
     assert_eq!((one.verdict, one.reason), (Verdict::Inconclusive, Reason::TooFewRuns { have: 1, need: 3 }));
     let same_class = judged("open", &[&["n1"], &["n2"]], &[&["n2"], &["n2"]]);
-    assert_eq!((same_class.verdict, same_class.rung), (Verdict::Equivalent, Rung::NodeClass));
+    assert_eq!((same_class.rung, same_class.rungs[2].verdict), (Rung::NodeClass, Verdict::Equivalent));
+    let unclear = Reason::Unclear { metric: RunMetric::ScheduleP50, count: 3, need: Some(5) };
+    assert_eq!((same_class.verdict, same_class.reason), (Verdict::Inconclusive, unclear), "of times");
     let two = judged("open", &[&["n1"], &["n2"]], &[&["big"], &["big"]]);
     assert_eq!(two.verdict, Verdict::Inconclusive);
     let three = judged("open", &[&["n1"], &["n2"], &["n1"]], &[&["big"], &["big"], &["big"]]);

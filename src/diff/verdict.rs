@@ -75,6 +75,15 @@ pub enum Reason {
         /// How many.
         count: u64,
     },
+    /// Decisions are alike, but the runs cannot tell whether numbers of the candidate's runs are worse.
+    Unclear {
+        /// The first of them.
+        metric: RunMetric,
+        /// How many.
+        count: u64,
+        /// About how many runs a side would settle all of them; `None` where that cannot be said.
+        need: Option<u64>,
+    },
     /// Few pods are stable, but placements of the two sides lie further apart than those of runs of one side.
     Apart {
         /// p-value of the energy distance.
@@ -119,6 +128,12 @@ impl fmt::Display for Reason {
             Reason::Regressed { metric, count: 1 } => write!(f, "{} regressed", metric.as_str()),
             Reason::Regressed { metric, count } => {
                 write!(f, "{} and {} more regressed", metric.as_str(), count - 1)
+            }
+            Reason::Unclear { metric, count, need } => {
+                let more = if *count > 1 { format!(" and {} more", count - 1) } else { String::new() };
+                let need =
+                    need.map_or(String::new(), |need| format!("; about {need} runs a side would tell"));
+                write!(f, "decisions are alike, but {}{more} may have changed{need}", metric.as_str())
             }
             Reason::Apart { p } => {
                 write!(f, "the sides place further apart than runs of one side do: p = {p:.3}")

@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -39,19 +40,42 @@ impl std::fmt::Debug for Patience {
     }
 }
 
+/// Whether a server does not answer, so that people hear of it once and not once a request.
+#[derive(Debug, Default)]
+pub(super) struct Outage(AtomicBool);
+
+impl Outage {
+    /// A request without answer is to be made again.
+    fn begins(&self, error: &K8sError) {
+        if !self.0.swap(true, Ordering::Relaxed) {
+            tracing::warn!("{error}; requests without answer are made again");
+        }
+    }
+
+    fn ends(&self) {
+        if self.0.swap(false, Ordering::Relaxed) {
+            tracing::info!("the API server answers again");
+        }
+    }
+}
+
 /// Sends a request until it succeeds, fails for good, or patience is over. Waits as long as the server asks in
 /// `Retry-After`, and with growing, jittered pauses besides. Says how often it was made again.
 pub(super) async fn persist(
     client: &kube::Client,
     request: &Request,
     patience: &Patience,
+    outage: &Outage,
     now: &(dyn Fn() -> TraceTime + Send + Sync),
 ) -> (Result<Reply, K8sError>, u32) {
     let over = now() + patience.within;
     let (mut backoff, mut retries, mut unsure) = (Backoff::default(), 0, false);
     loop {
         let refused = match exchange(client, request, ANSWERS_WITHIN).await {
-            Ok(reply) => return (Ok(reply), retries),
+            Ok(reply) => {
+                outage.ends();
+                return (Ok(reply), retries);
+            }
             Err(refused) => refused,
         };
         if unsure && let Some(reply) = took_effect(client, request, &refused).await {
@@ -62,6 +86,9 @@ pub(super) async fn persist(
         let may_pass = failure.is_some_and(Failure::may_pass) && (patience.goes_on)();
         if !may_pass || now() + wait > over || !pause(wait, patience).await {
             return (Err(refused.error), retries);
+        }
+        if failure == Some(Failure::NoAnswer) {
+            outage.begins(&refused.error);
         }
         unsure |= failure != Some(Failure::Throttled);
         retries += 1;

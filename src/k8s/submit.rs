@@ -9,7 +9,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use super::error::K8sError;
 use super::queue::Queue;
 use super::request::{Reply, Request};
-use super::retry::{Patience, persist};
+use super::retry::{Outage, Patience, persist};
 use crate::model::{ObjectKey, TraceTime};
 
 #[cfg(test)]
@@ -62,6 +62,7 @@ impl std::fmt::Debug for StampOf {
 struct Shared {
     open: AtomicUsize,
     longest_wait: AtomicU64,
+    outage: Outage,
 }
 
 impl Submitter {
@@ -133,7 +134,7 @@ async fn work(
             if let Some(since) = blocked {
                 shared.note_wait(stamp().since(job.queued.max(since)));
             }
-            flying.push(carry_out(&client, key, job, &stamp));
+            flying.push(carry_out(&client, key, job, &stamp, &shared.outage));
         }
         if !queue.is_ready() {
             blocked = None;
@@ -165,8 +166,9 @@ async fn carry_out(
     key: ObjectKey,
     job: Job,
     stamp: &Stamp,
+    outage: &Outage,
 ) -> (ObjectKey, Answer, Done) {
     let sent = stamp();
-    let (result, retries) = persist(client, &job.request, &job.patience, &**stamp).await;
+    let (result, retries) = persist(client, &job.request, &job.patience, outage, &**stamp).await;
     (key, Answer { sent, answered: stamp(), retries, result }, job.done)
 }

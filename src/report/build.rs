@@ -260,7 +260,9 @@ fn latency(latencies: &[Latency], a: &[Facts], b: &[Facts]) -> Vec<LatencyEntry>
         baseline: side(latency.a, never_a),
         candidate: side(latency.b, never_b),
     };
-    latencies.iter().map(entry).collect()
+    // A recording holds no requests.
+    let is_of_this = |l: &&Latency| !l.metric.is_of_requests() || l.a.is_some() || l.b.is_some();
+    latencies.iter().filter(is_of_this).map(entry).collect()
 }
 
 fn side(summary: Option<Summary>, never_bound: u64) -> LatencySide {

@@ -17,6 +17,8 @@ impl Renderer for PerfData {
                 Metric::ScheduleToRunning => "schedule_to_run",
                 // Until the phase Running is seen: what ClusterLoader2 calls the start of a pod.
                 Metric::CreateToRunning => "pod_startup",
+                // These it does not have.
+                Metric::SubmitToAnswer | Metric::SubmitToBound => latency.metric.as_str(),
             };
             let ms = |seconds: Option<f64>| seconds.map(|seconds| seconds * 1e3);
             let data = json!({"Perc50": ms(side.p50_seconds)?, "Perc90": ms(side.p90_seconds)?, "Perc99": ms(side.p99_seconds)?});

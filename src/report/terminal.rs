@@ -214,8 +214,9 @@ fn share(share: Option<Share>) -> String {
 fn latency(report: &Report) -> Vec<String> {
     let titles = ["latency", "", "pods", "p50", "p90", "p99", "", "never bound"];
     let mut table = table(&titles, 2..8);
-    // What follows the binding is the nodes' part: a screen has no room for it.
-    let shown = report.latency.iter().filter(|latency| latency.metric != Metric::ScheduleToRunning);
+    // What follows the binding is the nodes' part, and requests are the API server's: a screen has no room for them.
+    let is_shown = |metric: Metric| metric != Metric::ScheduleToRunning && !metric.is_of_requests();
+    let shown = report.latency.iter().filter(|latency| is_shown(latency.metric));
     for latency in shown {
         for (letter, side, name) in
             [("A", &latency.baseline, latency.metric.as_str()), ("B", &latency.candidate, "")]
