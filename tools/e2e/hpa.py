@@ -10,10 +10,10 @@ that is not what the usage asks for.
 import contextlib
 import pathlib
 import re
-import socket
 import tempfile
 import time
 
+from control import free_port
 from lab import KUBEREEL, Kubectl, await_ready, cluster, is_true, peer, process, require_kubereel, say, until
 
 NODES = 3
@@ -24,11 +24,6 @@ REST, LOAD = 1, 240
 WANTED = 5
 API_SERVICE = "v1beta1.metrics.k8s.io"
 USAGE = "kubereel.dev/usage-cpu"
-
-
-def free_port():
-    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as listener:
-        return listener.getsockname()[1]
 
 
 def hollow_nodes(kubeconfig, folder):

@@ -26,10 +26,14 @@ def require_kubereel():
         sys.exit(f"{KUBEREEL} is not there: run `cargo build --release` first")
 
 
+def cluster_name():
+    return f"e2e-{os.getpid()}"
+
+
 @contextlib.contextmanager
 def cluster(*extra):
     """A control plane, its components with more arguments (`COMPONENT=ARG`); gives the path of its kubeconfig."""
-    name = f"e2e-{os.getpid()}"
+    name = cluster_name()
     arguments = [part for argument in extra for part in ("--extra-arg", argument)]
     subprocess.run([KUBEREEL, "cluster", "up", "--name", name, "--detach", *arguments], check=True,
                    stdout=subprocess.DEVNULL)
