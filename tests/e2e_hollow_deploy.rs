@@ -114,6 +114,11 @@ fn the_container_s_command_keeps_nodes_with_the_account_s_rights_and_its_endpoin
     let pods: Value = serde_json::from_str(&ask(port, "/nodes/hollow-3/pods")).unwrap();
     assert_eq!(pods["items"][0]["status"]["phase"], "Running");
 
+    let usage = json!({"metadata": {"annotations": {"kubereel.dev/usage-memory": "32Mi"}}});
+    api.patch(pod, &usage);
+    let said = "pod_memory_working_set_bytes{namespace=\"default\",pod=\"web\"} 33554432 ";
+    hollow.until(|_| ask(port, path).contains(said));
+
     let ran = hollow.stop("-TERM");
     assert_eq!(ran.code, Some(0), "{}", ran.err);
     assert!(!ran.err.contains("forbidden"), "{}", ran.err);

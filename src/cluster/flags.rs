@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::dirs::Layout;
+use super::pki::FRONT_PROXY;
 use super::{Component, SchedulerSpec, Settings};
 
 /// Client-side limits of the scheduler and the controllers: the defaults (50 and 20 a second) would be what is measured.
@@ -71,10 +72,12 @@ pub(super) fn api_server(layout: &Layout, port: u16, etcd_port: u16, settings: &
         "--endpoint-reconciler-type=none".to_owned(),
         format!("--client-ca-file={}", path(layout, "ca.crt")),
         format!("--requestheader-client-ca-file={}", path(layout, "front-proxy-ca.crt")),
-        "--requestheader-allowed-names=front-proxy-client".to_owned(),
+        format!("--requestheader-allowed-names={FRONT_PROXY}"),
         "--requestheader-username-headers=X-Remote-User".to_owned(),
         "--requestheader-group-headers=X-Remote-Group".to_owned(),
         "--requestheader-extra-headers-prefix=X-Remote-Extra-".to_owned(),
+        format!("--proxy-client-cert-file={}", path(layout, &format!("{FRONT_PROXY}.crt"))),
+        format!("--proxy-client-key-file={}", path(layout, &format!("{FRONT_PROXY}.key"))),
         "--authorization-mode=RBAC".to_owned(),
         "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
         format!("--service-account-key-file={}", path(layout, "sa.pub")),
@@ -190,6 +193,19 @@ mod tests {
         let etcd = etcd(&layout(), 5, 6, &settings);
         assert!(etcd.contains(&"--listen-client-urls=https://127.0.0.1:5".to_owned()));
         assert!(etcd.contains(&"--client-cert-auth".to_owned()));
+    }
+
+    #[test]
+    fn aggregated_servers_trust_the_certificate_that_they_are_asked_with() {
+        let args = api_server(&layout(), 1, 2, &Settings::default());
+        for arg in [
+            "--requestheader-client-ca-file=/c/pki/front-proxy-ca.crt",
+            "--requestheader-allowed-names=front-proxy-client",
+            "--proxy-client-cert-file=/c/pki/front-proxy-client.crt",
+            "--proxy-client-key-file=/c/pki/front-proxy-client.key",
+        ] {
+            assert!(args.iter().any(|have| have == arg), "{arg} is not in {args:?}");
+        }
     }
 
     #[test]

@@ -25,6 +25,8 @@ const API_SERVER_NAMES: &[&str] = &[
     "10.96.0.1",
 ];
 const LOOPBACK_NAMES: &[&str] = &["127.0.0.1", "localhost"];
+/// The API server as a client of aggregated servers.
+pub(super) const FRONT_PROXY: &str = "front-proxy-client";
 
 struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
@@ -101,10 +103,10 @@ pub(super) fn create(layout: &Layout, cluster: &str) -> Result<(), ClusterError>
     authority
         .issue("system:kube-controller-manager", None, &[])?
         .write(layout, "kube-controller-manager-client")?;
-    // Nobody holds this authority's key, so nobody can pass as a front proxy; without one the scheduler and the
-    // controllers fill their logs with errors about it.
+    // Who asks is passed on to aggregated servers, such as metrics-server, in the name of this one client.
     let front_proxy = Authority::new(&format!("{cluster}-front-proxy"))?;
     write_private(&layout.pki("front-proxy-ca.crt"), front_proxy.issuer.pem().as_bytes())?;
+    front_proxy.issue(FRONT_PROXY, None, &[])?.write(layout, FRONT_PROXY)?;
     service_account_keys(layout)
 }
 
@@ -175,6 +177,7 @@ mod tests {
         assert_eq!(mode(&layout.root), 0o700);
         assert_eq!(mode(&layout.kubeconfig()), 0o600);
         assert_eq!(mode(&layout.pki("sa.key")), 0o600);
+        assert_eq!(mode(&layout.pki(&format!("{FRONT_PROXY}.key"))), 0o600);
         let parsed: Value = serde_json::from_slice(&std::fs::read(layout.kubeconfig()).unwrap()).unwrap();
         let admin = parsed["users"][0]["user"]["client-certificate-data"].as_str().unwrap();
         let pem = String::from_utf8(STANDARD.decode(admin).unwrap()).unwrap();

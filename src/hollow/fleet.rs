@@ -240,6 +240,7 @@ impl Fleet {
         let shape = self.shapes.of(pod);
         let Some(hosted) = self.pods.get_mut(uid) else { return };
         hosted.generation = pod.metadata.generation;
+        hosted.usage = pod.usage();
         let gates = shape.open_gates(pod);
         let ended_elsewhere = pod.phase().is_terminal() && hosted.life.is_active();
         if ended_elsewhere {
@@ -300,6 +301,7 @@ impl Fleet {
             addresses,
             transitions: Transitions::default(),
             generation: pod.metadata.generation,
+            usage: pod.usage(),
             outbox: Outbox::default(),
         };
         self.pods.insert(uid.clone(), hosted);

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
+use super::endpoint::{USAGE_CPU, USAGE_MEMORY};
 use crate::model::{Phase, Taint, Text, is_id};
 
 /// Resource quantities by name, as texts.
@@ -54,6 +55,14 @@ pub(super) struct PodAnnotations {
     pub(super) init_exit_code: Option<Text>,
     #[serde(rename = "kubereel.dev/termination-seconds")]
     pub(super) termination_seconds: Option<Text>,
+    #[serde(rename = "kubereel.dev/usage-cpu")]
+    usage_cpu: Option<Text>,
+    #[serde(rename = "kubereel.dev/usage-memory")]
+    usage_memory: Option<Text>,
+    #[serde(rename = "kwok.x-k8s.io/usage-cpu")]
+    kwok_usage_cpu: Option<Text>,
+    #[serde(rename = "kwok.x-k8s.io/usage-memory")]
+    kwok_usage_memory: Option<Text>,
     #[serde(rename = "kubernetes.io/config.mirror")]
     mirror: Option<Text>,
 }
@@ -279,6 +288,18 @@ impl SeenPod {
 
     pub(super) fn annotations(&self) -> Option<&PodAnnotations> {
         self.metadata.annotations.as_ref()
+    }
+
+    /// The annotations that say what it uses: nothing is allocated for a pod without.
+    pub(super) fn usage(&self) -> BTreeMap<&'static str, Text> {
+        let Some(annotations) = self.annotations() else { return BTreeMap::new() };
+        let of = [
+            (USAGE_CPU[0], &annotations.usage_cpu),
+            (USAGE_CPU[1], &annotations.kwok_usage_cpu),
+            (USAGE_MEMORY[0], &annotations.usage_memory),
+            (USAGE_MEMORY[1], &annotations.kwok_usage_memory),
+        ];
+        of.into_iter().filter_map(|(name, usage)| Some((name, usage.clone()?))).collect()
     }
 
     pub(super) fn is_deleting(&self) -> bool {

@@ -7,19 +7,15 @@ usage: tools/e2e/run.py [--on kubereel|kwok] [--suite scheduling|apps] [--focus 
 where a spec failed.
 """
 import argparse
-import contextlib
 import json
-import os
 import pathlib
-import signal
 import subprocess
 import sys
 import tempfile
-import time
 import xml.etree.ElementTree
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
-KUBEREEL = ROOT / "target" / "release" / "kubereel"
+from lab import KUBEREEL, Kubectl, await_ready, cluster, peer, process, require_kubereel, say
+
 SUITES = {
     "scheduling": (r"\[sig-scheduling\]", r"Feature:|Alpha|Slow"),
     "apps": (r"\[sig-apps\]", r"Feature:|Alpha|Slow|\[Disruptive\]|\[Flaky\]"),
@@ -28,39 +24,6 @@ CAPACITY = {"cpu": "8", "memory": "32Gi", "ephemeral-storage": "100Gi", "pods": 
 # Two: a few specs are about several.
 ZONES = ["a", "b"]
 KWOK_STAGES = ["pod/fast", "node/fast", "node/heartbeat-with-lease"]
-
-
-def say(text):
-    print(text, file=sys.stderr, flush=True)
-
-
-def peer(name):
-    done = subprocess.run([ROOT / "tools" / "peers.py", name], stdout=subprocess.PIPE, text=True, check=True)
-    return done.stdout.strip()
-
-
-@contextlib.contextmanager
-def cluster():
-    """A control plane; gives the path of its kubeconfig."""
-    name = f"e2e-{os.getpid()}"
-    subprocess.run([KUBEREEL, "cluster", "up", "--name", name, "--detach"], check=True, stdout=subprocess.DEVNULL)
-    try:
-        done = subprocess.run(
-            [KUBEREEL, "cluster", "kubeconfig", name], stdout=subprocess.PIPE, text=True, check=True)
-        yield done.stdout.strip()
-    finally:
-        subprocess.run([KUBEREEL, "cluster", "down", name], stdout=subprocess.DEVNULL)
-
-
-@contextlib.contextmanager
-def process(command, log):
-    with open(log, "w") as output:
-        child = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
-    try:
-        yield child
-    finally:
-        child.send_signal(signal.SIGTERM)
-        child.wait()
 
 
 def kwok_command(kubeconfig, folder):
@@ -74,21 +37,18 @@ def kwok_command(kubeconfig, folder):
             "--server-address=127.0.0.1:0", "--config", config, "--kubeconfig", kubeconfig]
 
 
-def create_nodes(kubeconfig, count):
+def create_nodes(kubectl, count):
     """For KWOK, which makes no nodes."""
-    nodes = [
+    kubectl.apply(*[
         {"apiVersion": "v1", "kind": "Node",
          "metadata": {"name": f"hollow-{n}", "labels": {
              "kubernetes.io/hostname": f"hollow-{n}", "topology.kubernetes.io/zone": ZONES[n % len(ZONES)]}},
-         "status": {"capacity": CAPACITY, "allocatable": CAPACITY}} for n in range(count)]
-    items = json.dumps({"apiVersion": "v1", "kind": "List", "items": nodes})
-    subprocess.run(["kubectl", "--kubeconfig", kubeconfig, "create", "-f", "-"], input=items, text=True, check=True,
-                   stdout=subprocess.DEVNULL)
+         "status": {"capacity": CAPACITY, "allocatable": CAPACITY}} for n in range(count)])
 
 
 def hollow_nodes(on, kubeconfig, count, folder):
     if on == "kwok":
-        create_nodes(kubeconfig, count)
+        create_nodes(Kubectl(kubeconfig), count)
         return process(kwok_command(kubeconfig, folder), folder / "kwok.log")
     groups = [
         {"namePrefix": f"hollow-{zone}-", "nodes": len(range(number, count, len(ZONES))), "capacity": CAPACITY,
@@ -98,21 +58,6 @@ def hollow_nodes(on, kubeconfig, count, folder):
     command = [KUBEREEL, "hollow", "--kubeconfig", kubeconfig, "--config", folder / "groups.yaml",
                "--profile", "kubelet", "--kubelet-address", "127.0.0.1:0"]
     return process(command, folder / "hollow.log")
-
-
-def await_ready(kubeconfig, count, child):
-    for _ in range(300):
-        nodes = subprocess.run(
-            ["kubectl", "--kubeconfig", kubeconfig, "get", "nodes", "-o", "json"], stdout=subprocess.PIPE, text=True)
-        items = json.loads(nodes.stdout or "{}").get("items", [])
-        ready = [n for n in items if any(
-            c["type"] == "Ready" and c["status"] == "True" for c in n["status"].get("conditions", []))]
-        if len(ready) == count:
-            return
-        if child.poll() is not None:
-            sys.exit("the hollow nodes' process has ended")
-        time.sleep(0.5)
-    sys.exit("the nodes are not ready after 150 seconds")
 
 
 def run_suite(kubeconfig, arguments, folder):
@@ -148,12 +93,11 @@ def main():
     parser.add_argument("--json", default="")
     parser.add_argument("--log", default="")
     arguments = parser.parse_args()
-    if not KUBEREEL.is_file():
-        sys.exit(f"{KUBEREEL} is not there: run `cargo build --release` first")
+    require_kubereel()
     with tempfile.TemporaryDirectory() as temporary, cluster() as kubeconfig:
         folder = pathlib.Path(temporary)
         with hollow_nodes(arguments.on, kubeconfig, arguments.nodes, folder) as child:
-            await_ready(kubeconfig, arguments.nodes, child)
+            await_ready(Kubectl(kubeconfig), arguments.nodes, child)
             say(f"{arguments.nodes} nodes are ready; the suite runs for up to {arguments.minutes} minutes")
             results = run_suite(kubeconfig, arguments, folder)
     print("| spec | result | seconds |\n| --- | --- | --- |")

@@ -199,7 +199,10 @@ pub(super) mod tests {
             ("/metrics/resource", Some("127.0.0.7"), 7),
         ] {
             let (status, body) = ask(path, host, last);
-            assert!(status == 200 && body.contains("pod=\"web\"} 20 20000"), "{path} {host:?}: {body}");
+            assert!(
+                status == 200 && body.contains("pod=\"web\"} 20.01953125 20000"),
+                "{path} {host:?}: {body}"
+            );
         }
         let (status, body) = ask("/nodes/n2/metrics/resource", None, 7);
         assert!(status == 200 && !body.contains("pod=\""), "{body}");

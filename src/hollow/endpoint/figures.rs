@@ -119,8 +119,8 @@ mod tests {
             "container_cpu_usage_seconds_total{container=\"main\",namespace=\"shop\",pod=\"web\"} 15 20000",
             "container_memory_working_set_bytes{container=\"main\",namespace=\"shop\",pod=\"web\"} 67108864 20000",
             "container_start_time_seconds{container=\"side\",namespace=\"shop\",pod=\"web\"} 10",
-            "node_cpu_usage_seconds_total 40 20000",
-            "pod_memory_working_set_bytes{namespace=\"shop\",pod=\"web\"} 67108864 20000",
+            "node_cpu_usage_seconds_total 40.078125 20000",
+            "pod_memory_working_set_bytes{namespace=\"shop\",pod=\"web\"} 69206016 20000",
             "# TYPE pod_cpu_usage_seconds_total counter",
             "resource_scrape_error 0",
         ] {
@@ -132,7 +132,7 @@ mod tests {
     fn the_summary_has_node_pods_and_containers() {
         let summary = summary("n1", &reading());
         assert_eq!(summary["node"]["nodeName"], "n1");
-        assert_eq!(summary["node"]["cpu"]["usageNanoCores"], 2_000_000_000);
+        assert_eq!(summary["node"]["cpu"]["usageNanoCores"], 2_003_906_250);
         assert_eq!(summary["pods"][0]["podRef"], json!({"name": "web", "namespace": "shop", "uid": "u1"}));
         assert_eq!(summary["pods"][0]["startTime"], "1970-01-01T00:00:09Z");
         let main = &summary["pods"][0]["containers"][0];

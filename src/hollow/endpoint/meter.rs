@@ -2,7 +2,7 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 
-use super::usage::{ContainerUsage, containers};
+use super::usage::{ContainerUsage, IDLE_CORES, IDLE_MEMORY_BYTES, containers};
 use crate::model::{Json, PodView, Text};
 
 /// CPU time that only grows, whatever becomes of the usage, as cgroup counters do.
@@ -90,7 +90,7 @@ impl Meters {
         let before = std::mem::take(&mut self.containers);
         let read = pods.into_iter().map(|pod| self.read_pod(pod, &before, now));
         let pods: Vec<PodReading> = read.filter(|pod| !pod.containers.is_empty()).collect();
-        let mut used = Reading::default();
+        let mut used = Reading { cores: IDLE_CORES, core_seconds: 0.0, memory_bytes: IDLE_MEMORY_BYTES };
         for pod in &pods {
             used += pod.used;
         }
@@ -140,8 +140,8 @@ mod tests {
         let first = meters.read(vec![pod().into()], at(20));
         let main = &first.pods[0].containers[0];
         assert_eq!((main.name.as_str(), nanos(main.used)), ("main", 15_000_000_000), "10 s at 1.5 cores");
-        assert_eq!(nanos(first.pods[0].used), 20_000_000_000);
-        assert_eq!(nanos(first.used), 40_000_000_000, "the node has run for 20 s");
+        assert_eq!(nanos(first.pods[0].used), 20_019_531_250);
+        assert_eq!(nanos(first.used), 40_078_125_000, "the node has run for 20 s");
 
         let mut busier = pod();
         busier["metadata"]["annotations"] = serde_json::json!({USAGE_CPU[0]: "30m"});
@@ -162,6 +162,12 @@ mod tests {
         assert_eq!(nanos(read.pods[0].containers[0].used), 3_000_000_000);
         let empty = meters.read(Vec::new(), at(40));
         assert!(meters.containers.is_empty() && empty.pods.is_empty());
-        assert_eq!(nanos(empty.used), 60_000_000_000);
+        assert_eq!(nanos(empty.used), 60_136_718_750);
+    }
+
+    #[test]
+    fn a_node_without_pods_still_uses_something() {
+        let read = Meters::new(at(0)).read(Vec::new(), at(20));
+        assert_eq!((nanos(read.used), read.used.memory_bytes), (39_062_500, 1_048_576.0));
     }
 }

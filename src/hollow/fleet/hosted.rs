@@ -28,6 +28,8 @@ pub(super) struct Hosted {
     pub(super) addresses: PodAddresses,
     pub(super) transitions: Transitions,
     pub(super) generation: i64,
+    /// What it says of its usage, by annotation.
+    pub(super) usage: BTreeMap<&'static str, Text>,
     pub(super) outbox: Outbox,
 }
 

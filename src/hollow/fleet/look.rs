@@ -34,8 +34,8 @@ impl Fleet {
         there.next().is_none().then_some(name.as_str())
     }
 
-    /// The pods of a node as objects, as far as they are remembered: names, requests, status; `None` for a node that is
-    /// not under care.
+    /// The pods of a node as objects, as far as they are remembered: names, usage by annotation, requests, status; `None`
+    /// for a node that is not under care.
     pub fn pods_on(&self, node: &str) -> Option<Vec<Json>> {
         let node = self.nodes.get(node)?;
         Some(node.pods.iter().filter_map(|uid| Some(remembered(uid, self.pods.get(uid)?, node))).collect())
@@ -61,7 +61,8 @@ fn remembered(uid: &Text, pod: &Hosted, node: &HollowNode) -> Json {
     let (inits, main) = pod.shape.containers.split_at(pod.shape.inits);
     json!({
         "apiVersion": "v1", "kind": "Pod",
-        "metadata": {"name": pod.key.name, "namespace": pod.key.namespace, "uid": uid},
+        "metadata": {"name": pod.key.name, "namespace": pod.key.namespace, "uid": uid,
+            "annotations": pod.usage},
         "spec": {"nodeName": pod.node, "containers": main.iter().map(container).collect::<Vec<_>>(),
                  "initContainers": inits.iter().map(container).collect::<Vec<_>>()},
         "status": status["status"],

@@ -143,3 +143,20 @@ fn a_list_of_one_node_s_pods_says_nothing_of_others() {
     fleet.keep_only(&HashSet::new(), Some("n1"), TraceTime::ZERO);
     assert_eq!(fleet.pods.keys().collect::<Vec<_>>(), ["b"]);
 }
+
+#[test]
+fn what_a_pod_says_of_its_usage_is_followed_while_it_runs() {
+    let mut fleet = fleet();
+    let mut seen = |annotations: serde_json::Value| {
+        let pod = json!({"metadata": {"name": "p", "namespace": "a", "uid": "u", "annotations": annotations},
+            "spec": {"nodeName": "n1", "containers": [{"name": "c"}]}});
+        fleet.see(&serde_json::from_value(pod).unwrap(), TraceTime::ZERO);
+        fleet.pods_on("n1").unwrap()[0]["metadata"]["annotations"].to_value()
+    };
+    let cpu = json!({"kubereel.dev/usage-cpu": "240m"});
+    assert_eq!(seen(json!({"kubereel.dev/usage-cpu": "240m", "other": "x"})), cpu);
+    let memory = json!({"kubereel.dev/usage-memory": "1Gi", "kwok.x-k8s.io/usage-cpu": "1m",
+        "kwok.x-k8s.io/usage-memory": "2Gi"});
+    assert_eq!(seen(memory.clone()), memory);
+    assert_eq!(seen(json!({})), json!({}));
+}
