@@ -421,6 +421,7 @@ fn an_api_server_that_was_away_finds_every_lease_renewed_and_no_pod_doubled() {
     let latest = first.values().copied().fold(0.0, f64::max);
     assert!(latest <= 10.0 + 1.0, "the last lease was renewed {latest:.1} s after the server was back");
     assert_eq!(uids(api), before, "no pod lost, none doubled");
+    api.until("all pods are ready", |api| pods(api, "web").iter().all(is_ready));
     let request = Request::get(format!("{PODS}?fieldSelector=status.phase%3DRunning"));
     assert_eq!(api.send(&request).unwrap()["items"].items().len(), 100);
 }

@@ -259,6 +259,20 @@ impl Fleet {
             self.resize(uid, shape, now);
         }
         self.step(uid, PodInput::Gates(gates), now);
+        self.reconcile(pod, now);
+    }
+
+    /// Reports a pod again that is ready and that somebody else has written down as not ready, as the node lifecycle
+    /// controller does with those of a node that was silent (`pkg/kubelet/status/status_manager.go`, v1.37.2,
+    /// `needsReconcile`).
+    fn reconcile(&mut self, pod: &SeenPod, now: TraceTime) {
+        let uid = &pod.metadata.uid;
+        let Some(hosted) = self.pods.get_mut(uid) else { return };
+        let was_shown = std::mem::replace(&mut hosted.shown_ready, pod.is_ready());
+        if was_shown && !hosted.shown_ready && hosted.status(uid, "").is_ready() {
+            hosted.outbox.report.get_or_insert((now, false));
+            self.enqueue(uid);
+        }
     }
 
     /// Takes in a pod that was bound to one of our nodes.
@@ -302,10 +316,13 @@ impl Fleet {
             transitions: Transitions::default(),
             generation: pod.metadata.generation,
             usage: pod.usage(),
+            // Whoever kept it before has said so, if its containers run.
+            shown_ready: resumed,
             outbox: Outbox::default(),
         };
         self.pods.insert(uid.clone(), hosted);
         self.step(&uid, input, now);
+        self.reconcile(pod, now);
     }
 
     /// Gives a running pod the resources that its spec asks for now, if the node has them (KEP-1287).

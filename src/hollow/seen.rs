@@ -290,6 +290,11 @@ impl SeenPod {
         self.metadata.annotations.as_ref()
     }
 
+    /// Whether its condition Ready holds.
+    pub(super) fn is_ready(&self) -> bool {
+        self.status.conditions.iter().any(|c| c.kind == "Ready" && c.status == "True")
+    }
+
     /// The annotations that say what it uses: nothing is allocated for a pod without.
     pub(super) fn usage(&self) -> BTreeMap<&'static str, Text> {
         let Some(annotations) = self.annotations() else { return BTreeMap::new() };

@@ -30,6 +30,8 @@ pub(super) struct Hosted {
     pub(super) generation: i64,
     /// What it says of its usage, by annotation.
     pub(super) usage: BTreeMap<&'static str, Text>,
+    /// The API has last shown it as ready.
+    pub(super) shown_ready: bool,
     pub(super) outbox: Outbox,
 }
 

@@ -160,3 +160,29 @@ fn what_a_pod_says_of_its_usage_is_followed_while_it_runs() {
     assert_eq!(seen(memory.clone()), memory);
     assert_eq!(seen(json!({})), json!({}));
 }
+
+#[test]
+fn a_ready_pod_that_somebody_calls_unready_is_reported_again_once() {
+    let mut fleet = Fleet::new(|_| PodBehaviour::default());
+    fleet.add_node(&json!({"metadata": {"name": "n1"}}).into());
+    let shown = |phase: &str, ready: &str| -> SeenPod {
+        serde_json::from_value(json!({"metadata": {"name": "p", "namespace": "a", "uid": "u"},
+            "spec": {"nodeName": "n1", "containers": [{"name": "c"}]},
+            "status": {"phase": phase, "conditions": [{"type": "Ready", "status": ready}]}}))
+        .unwrap()
+    };
+    let see = |fleet: &mut Fleet, phase: &str, ready: &str| {
+        fleet.see(&shown(phase, ready), TraceTime::ZERO);
+        fire(fleet, 10).len()
+    };
+    assert!(see(&mut fleet, "Pending", "False") > 0, "it starts");
+    assert_eq!(see(&mut fleet, "Pending", "False"), 0, "the API has not shown the report yet");
+    assert_eq!(see(&mut fleet, "Running", "True"), 0);
+    assert_eq!(see(&mut fleet, "Running", "False"), 1);
+    assert_eq!(see(&mut fleet, "Running", "False"), 0);
+    assert_eq!(see(&mut fleet, "Running", "True"), 0);
+
+    let mut next = Fleet::new(|_| PodBehaviour::default());
+    next.add_node(&json!({"metadata": {"name": "n1"}}).into());
+    assert_eq!(see(&mut next, "Running", "False"), 1, "called so while no process kept it");
+}

@@ -46,6 +46,17 @@ pub(in crate::hollow) struct StatusOf<'a> {
     pub(in crate::hollow) resize: &'a Resize,
 }
 
+impl StatusOf<'_> {
+    fn containers_run(&self) -> bool {
+        self.life.phase == Phase::Running && main(self.life, self.shape).iter().all(Container::is_running)
+    }
+
+    /// Whether its condition Ready holds.
+    pub(in crate::hollow) fn is_ready(&self) -> bool {
+        self.containers_run() && gates(self).is_ok()
+    }
+}
+
 #[derive(Serialize)]
 struct Patch<'a> {
     metadata: Identity<'a>,
@@ -225,7 +236,7 @@ fn conditions<'a>(of: &StatusOf<'a>, transitions: &mut Transitions, wall: i64) -
     };
     let containers: Verdict<'_> = match ended {
         Some(reason) => Err((reason, None)),
-        None if main(life, shape).iter().all(Container::is_running) && life.phase == Phase::Running => Ok(()),
+        None if of.containers_run() => Ok(()),
         None => Err(("ContainersNotReady", Some(unready(of, false, "unready")))),
     };
     let ready = containers.clone().and_then(|()| gates(of));
