@@ -30,7 +30,7 @@ fn runs(mode: &str, rng: &mut Rng, mut draw: impl FnMut(&mut Rng, usize) -> &'st
     (0..RUNS).map(run).collect()
 }
 
-/// How many of the splits are called each verdict.
+/// How many of the splits are called changed, and how many equivalent.
 fn alarms(rng: &mut Rng, mut runs: Vec<Facts>) -> (usize, usize) {
     let policy = Policy { margin: Some(0.0), ..Policy::default() };
     let (mut changed, mut equivalent) = (0, 0);

@@ -125,15 +125,11 @@ impl fmt::Display for Reason {
             Reason::Broken { count } => {
                 write!(f, "the candidate breaks rules that the baseline keeps: {count} times")
             }
-            Reason::Regressed { metric, count: 1 } => write!(f, "{} regressed", metric.as_str()),
-            Reason::Regressed { metric, count } => {
-                write!(f, "{} and {} more regressed", metric.as_str(), count - 1)
-            }
+            Reason::Regressed { metric, count } => write!(f, "{} regressed", first_of(*metric, *count)),
             Reason::Unclear { metric, count, need } => {
-                let more = if *count > 1 { format!(" and {} more", count - 1) } else { String::new() };
                 let need =
                     need.map_or(String::new(), |need| format!("; about {need} runs a side would tell"));
-                write!(f, "decisions are alike, but {}{more} may have changed{need}", metric.as_str())
+                write!(f, "decisions are alike, but {} may have changed{need}", first_of(*metric, *count))
             }
             Reason::Apart { p } => {
                 write!(f, "the sides place further apart than runs of one side do: p = {p:.3}")
@@ -155,6 +151,14 @@ impl fmt::Display for Reason {
                  use --mode lockstep"
             ),
         }
+    }
+}
+
+/// Some numbers by the first of them.
+fn first_of(metric: RunMetric, count: u64) -> String {
+    match count {
+        1 => metric.as_str().to_owned(),
+        _ => format!("{} and {} more", metric.as_str(), count - 1),
     }
 }
 
