@@ -1,5 +1,5 @@
 //! The HTML report in a real browser: no console message, charts drawn, filter and pod stories work, nothing is
-//! fetched. Needs Chromium (`apt install chromium`); without it the test says so and does nothing.
+//! fetched, light or dark. Needs Chromium (`apt install chromium`); without it the test says so and does nothing.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::print_stdout, reason = "a test that is skipped says so")]
 
@@ -26,6 +26,15 @@ told.numbers = document.querySelectorAll("#explored tr").length;
 told.story = document.querySelector(".story").textContent.includes("bound to");
 told.fetched = performance.getEntriesByType("resource").length;
 told.wide = document.documentElement.scrollWidth > window.innerWidth;
+told.dark = matchMedia("(prefers-color-scheme: dark)").matches;
+// Relative luminance and contrast ratio as in WCAG 2.2.
+const luminance = colour => colour.match(/[\d.]+/g).slice(0, 3).map(c => c / 255)
+  .map(c => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
+  .reduce((sum, c, n) => sum + c * [0.2126, 0.7152, 0.0722][n], 0);
+const style = getComputedStyle(document.body);
+const [ink, ground] = [luminance(style.color), luminance(style.backgroundColor)];
+told.ground = ground;
+told.contrast = (Math.max(ink, ground) + 0.05) / (Math.min(ink, ground) + 0.05);
 document.body.dataset.told = JSON.stringify(told);
 </script></body>"##;
 
@@ -83,14 +92,32 @@ fn the_page_works_in_a_browser_and_asks_for_nothing() {
     let path = dir.path().join("report.html");
     fs::write(&path, page.replace("</body>", VISITOR)).unwrap();
     let url = format!("file://{}", path.display());
-    let Some(output) = chromium(dir.path(), &["--window-size=390,844", "--dump-dom", &url]) else {
-        println!("skipped: there is no chromium; `apt install chromium` brings it");
-        return;
-    };
-    let (dom, log) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(!log.contains(":CONSOLE"), "{log}");
-    let told = dom.split("data-told=\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap_or_default();
-    let told: serde_json::Value = serde_json::from_str(&told.replace("&quot;", "\"")).unwrap();
+    // `preferredColorScheme` is Chromium's own number: 0 is dark, 1 is light.
+    for (scheme, is_dark) in [
+        ("--blink-settings=preferredColorScheme=1", false),
+        ("--blink-settings=preferredColorScheme=0", true),
+    ] {
+        let Some(output) = chromium(dir.path(), &["--window-size=390,844", scheme, "--dump-dom", &url])
+        else {
+            println!("skipped: there is no chromium; `apt install chromium` brings it");
+            return;
+        };
+        let (dom, log) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(!log.contains(":CONSOLE"), "{log}");
+        let told =
+            dom.split("data-told=\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap_or_default();
+        let told: serde_json::Value = serde_json::from_str(&told.replace("&quot;", "\"")).unwrap();
+        works(&told);
+        assert_eq!(told["dark"], is_dark, "{told}");
+        assert!((told["ground"].as_f64().unwrap() < 0.1) == is_dark, "{told}");
+        // What WCAG 2.2 asks of text at level AAA.
+        assert!(told["contrast"].as_f64() > Some(7.0), "{told}");
+    }
+}
+
+/// What a page has, whatever its colours.
+#[track_caller]
+fn works(told: &serde_json::Value) {
     assert_eq!((&told["before"], &told["none"]), (&3.into(), &0.into()), "{told}");
     assert!(told["paths"].as_u64() >= Some(12) && told["heat"].as_u64() >= Some(27), "{told}");
     assert_eq!(told["first"], true, "{told}");

@@ -128,8 +128,8 @@ impl fmt::Display for Reason {
             Reason::Regressed { metric, count } => write!(f, "{} regressed", first_of(*metric, *count)),
             Reason::Unclear { metric, count, need } => {
                 let need =
-                    need.map_or(String::new(), |need| format!("; about {need} runs a side would tell"));
-                write!(f, "decisions are alike, but {} may have changed{need}", first_of(*metric, *count))
+                    need.map_or(String::new(), |need| format!(", about {need} runs a side would tell"));
+                write!(f, "{} may have changed{need}; decisions are alike", first_of(*metric, *count))
             }
             Reason::Apart { p } => {
                 write!(f, "the sides place further apart than runs of one side do: p = {p:.3}")

@@ -1,7 +1,4 @@
 //! The recorder's files on the real control plane: rotation, metrics, signals, a full disk, a folder that is read-only.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod support;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -10,12 +7,12 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::support::api::Api;
+use crate::support::recorder::Recorder;
+use crate::support::{self, Sandbox, pod};
 use kubereel::model::{Record, Verb};
 use kubereel::replay::Plan;
 use kubereel::trace::Reader;
-use support::api::Api;
-use support::recorder::Recorder;
-use support::{Sandbox, pod};
 
 fn reels(folder: &Path) -> Vec<PathBuf> {
     let mut found: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();

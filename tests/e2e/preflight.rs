@@ -1,11 +1,8 @@
 //! What stands in the way of a replay is said before it starts, against the real control plane.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod support;
-
+use crate::support::{Sandbox, Script, pod};
 use kubereel::model::Verb;
 use serde_json::json;
-use support::{Sandbox, Script, pod};
 
 #[test]
 fn pods_that_name_unknown_classes_are_named_before_the_run_and_in_its_reel() {

@@ -1,11 +1,8 @@
 //! Comparisons of schedulers against the real control plane, at the process boundary.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod support;
 
 use std::fs;
 
-use support::{Sandbox, Script, VERSION, exact};
+use crate::support::{Sandbox, Script, VERSION, exact};
 
 #[test]
 fn a_scheduler_that_packs_is_told_from_one_that_spreads() {

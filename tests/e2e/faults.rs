@@ -1,17 +1,14 @@
 //! Replays that things happen to, against the real control plane: the API server restarts, the replayer is killed, the
 //! target belongs to somebody, the target refuses pods.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod support;
 
 use std::collections::BTreeSet;
 
+use crate::support::api::Api;
+use crate::support::recorder::Recorder;
+use crate::support::server::ApiServer;
+use crate::support::{HOWEVER_LATE, Sandbox, Script, node, pod};
 use kubereel::model::Verb;
 use serde_json::{Value, json};
-use support::api::Api;
-use support::recorder::Recorder;
-use support::server::ApiServer;
-use support::{HOWEVER_LATE, Sandbox, Script, node, pod};
 
 const PODS: &str = "/api/v1/pods";
 const NODES: &str = "/api/v1/nodes";

@@ -1,11 +1,8 @@
 //! Ties between nodes, with a scheduler that draws among them (up to v1.34), against the real control plane.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::print_stdout, reason = "a test that is skipped says so")]
 
-mod support;
-
+use crate::support::{Sandbox, Script, VERSION, exact};
 use kubereel::cluster::{Dirs, Version};
-use support::{Sandbox, Script, VERSION, exact};
 
 /// The newest scheduler that draws. Building it takes five minutes from nothing, so that `make programs` leaves it out.
 const DRAWS: &str = "v1.34.4";

@@ -1,11 +1,8 @@
 //! Places of preempted pods, refilled as the run needs it or as recorded, against the real control plane.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod support;
-
+use crate::support::{Sandbox, Script, pod};
 use kubereel::model::Verb;
 use serde_json::{Value, json};
-use support::{Sandbox, Script, pod};
 
 /// A pod of 3 cores of a `ReplicaSet`, of this priority class.
 fn owned(name: &str, class: &str) -> Value {

@@ -1,8 +1,5 @@
 //! Uploads to a real S3 server on loopback, through a proxy that answers 503 or drops half of an upload.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::print_stdout, reason = "a test that is skipped says so")]
-
-mod support;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -14,9 +11,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
+use crate::support::Sandbox;
+use crate::support::recorder::Recorder;
 use kubereel::trace::Reader;
-use support::Sandbox;
-use support::recorder::Recorder;
 
 /// What the proxy does with requests.
 #[derive(Clone, Copy)]

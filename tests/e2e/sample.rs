@@ -1,10 +1,7 @@
 //! The shipped recording of a production-like cluster, against the real control plane.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod support;
-
+use crate::support::{self, OLDER, Sandbox, VERSION, exact};
 use serde_json::Value;
-use support::{OLDER, Sandbox, VERSION, exact};
 
 const SAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/traces/churn.reel");
 
@@ -71,12 +68,17 @@ fn open_mode(speed: &str) -> Value {
     ran.json()
 }
 
+/// How many pods a run counts by a name.
+fn count(run: &Value, name: &str) -> u64 {
+    run["pods"][name].as_u64().unwrap()
+}
+
+/// All was played and something came of it.
 #[track_caller]
 fn is_whole(run: &Value) {
-    let count = |name: &str| run["pods"][name].as_u64().unwrap();
     assert_eq!(run["complete"], true, "{run}");
-    assert!(count("submitted") > 450 && count("bound") > 300, "{run}");
-    assert!(count("succeeded") > 100 && count("failed") > 0 && count("deleted") > 100, "{run}");
+    assert!(count(run, "submitted") > 450, "{run}");
+    assert!(["bound", "succeeded", "failed", "deleted"].iter().all(|name| count(run, name) > 0), "{run}");
     let late = &run["lateness_ms"];
     assert!(late["n"].as_u64().unwrap() > 1_000, "{run}");
     let ms = |name: &str| late[name].as_f64().unwrap();
@@ -85,7 +87,11 @@ fn is_whole(run: &Value) {
 
 #[test]
 fn open_mode_plays_the_sample_at_recorded_speed() {
-    is_whole(&open_mode("1x"));
+    let run = open_mode("1x");
+    is_whole(&run);
+    // At its own speed there is time for nearly all that the recording saw.
+    assert!(count(&run, "bound") > 300 && count(&run, "succeeded") > 100, "{run}");
+    assert!(count(&run, "deleted") > 100, "{run}");
 }
 
 #[test]

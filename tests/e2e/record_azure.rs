@@ -2,10 +2,7 @@
 //!
 //! Google Cloud Storage has no test: `object_store` uploads through the XML API, of which `fake-gcs-server` (v1.52.2) answers
 //! a PUT with "invalid uploadType". `docs/recording.md` says how it was tried by hand.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::print_stdout, reason = "a test that is skipped says so")]
-
-mod support;
 
 use std::fs;
 use std::net::{TcpListener, TcpStream};
@@ -13,6 +10,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use crate::support::Sandbox;
+use crate::support::recorder::Recorder;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use futures::TryStreamExt;
@@ -21,8 +20,6 @@ use kubereel::trace::Reader;
 use object_store::azure::MicrosoftAzureBuilder;
 use object_store::{ObjectStore, ObjectStoreExt};
 use sha2::{Digest, Sha256};
-use support::Sandbox;
-use support::recorder::Recorder;
 
 /// Account and key of every Azure emulator
 /// (<https://learn.microsoft.com/azure/storage/common/storage-use-azurite>, "Well-known storage account and key").

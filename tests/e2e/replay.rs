@@ -1,16 +1,13 @@
 //! Replays against the real control plane, at the process boundary.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod support;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::time::Duration;
 
+use crate::support::{self, Sandbox, Script};
 use kubereel::diff::METRICS_KIND;
 use kubereel::model::{ActionKind, ActionReport, Record, Verb};
 use kubereel::trace::Reader;
-use support::{Sandbox, Script};
 
 /// 60 pods on 5 nodes over 14 s: 12 succeed after 2 s, 12 are deleted after 10 s, one fits nowhere.
 fn trace(sandbox: &Sandbox) -> String {

@@ -1,17 +1,14 @@
 //! What an API server sees of a node whose kubelet and kube-proxy are played, by its audit log.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod support;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use crate::support::Sandbox;
+use crate::support::api::Api;
+use crate::support::recorder::Recorder;
 use kubereel::model::{Json, PodView};
 use serde_json::{Value, json};
-use support::Sandbox;
-use support::api::Api;
-use support::recorder::Recorder;
 
 const PODS: &str = "/api/v1/namespaces/default/pods";
 const POLICY: &str =

@@ -1,22 +1,19 @@
 //! The recorder against the real control plane, at the process boundary: what it records, what it leaves out, and how
 //! it behaves under the permissions that it is deployed with.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod support;
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::Read;
 use std::path::Path;
 
+use crate::support::api::{Api, collection};
+use crate::support::deploy::{account, kustomized};
+use crate::support::recorder::Recorder;
+use crate::support::{Ran, Sandbox};
 use kubereel::model::{ObjectEvent, Record};
 use kubereel::replay::{Action, Plan};
 use kubereel::trace::{BlockType, Limits, Parser, Reader};
 use serde_json::{Value, json};
-use support::api::{Api, collection};
-use support::deploy::{account, kustomized};
-use support::recorder::Recorder;
-use support::{Ran, Sandbox};
 
 fn records(path: &Path) -> Vec<Record> {
     Reader::open(path).unwrap().map(Result::unwrap).collect()

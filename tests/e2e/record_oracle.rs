@@ -1,14 +1,5 @@
 //! Recordings of a real control plane hold exactly what its API server says, whatever happens to server and network in
 //! between.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-#[path = "support/oracle.rs"]
-mod oracle;
-#[path = "support/proxy.rs"]
-mod proxy;
-#[path = "support/shake.rs"]
-mod shake;
-mod support;
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -16,17 +7,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::oracle::{Listed, Marks};
+use crate::proxy::{Mode, Proxy};
+use crate::shake::{self, Shaker};
+use crate::support::server::{ApiServer, compact};
+use crate::support::{self, Sandbox, VERSION};
 use kubereel::k8s::{ConnectOptions, Target, WatchLimits, connect};
 use kubereel::model::{GapReason, ObjectEvent, ObjectKey};
 use kubereel::pace::{Clock, SystemClock};
 use kubereel::record::{RecordKind, RecordOptions, Recorder, Redaction, Sensitive};
 use kubereel::trace::{Header, ReelThread, WriteOptions};
-use oracle::{Listed, Marks};
-use proxy::{Mode, Proxy};
 use serde_json::Value;
-use shake::Shaker;
-use support::server::{ApiServer, compact};
-use support::{Sandbox, VERSION};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 

@@ -1,17 +1,15 @@
 //! Hollow nodes under the real control plane and its controllers: each workload ends as on kubelets.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod support;
 
 use std::process::Child;
 
+use crate::support;
+use crate::support::Sandbox;
+use crate::support::api::Api;
 use kubereel::k8s::Request;
 use kubereel::model::{Json, NodeView, PodView, ReadyStatus};
 use kubereel::pace::{Clock, SystemClock};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
-use support::Sandbox;
-use support::api::Api;
 
 /// A cluster and a process with hollow nodes on it.
 struct Lab {
@@ -419,7 +417,8 @@ fn an_api_server_that_was_away_finds_every_lease_renewed_and_no_pod_doubled() {
         first.len() == 50
     });
     let latest = first.values().copied().fold(0.0, f64::max);
-    assert!(latest <= 10.0 + 1.0, "the last lease was renewed {latest:.1} s after the server was back");
+    // After 40 s without a renewal the node lifecycle controller takes a node for lost.
+    assert!(latest < 40.0, "the last lease was renewed {latest:.1} s after the server was back");
     assert_eq!(uids(api), before, "no pod lost, none doubled");
     api.until("all pods are ready", |api| pods(api, "web").iter().all(is_ready));
     let request = Request::get(format!("{PODS}?fieldSelector=status.phase%3DRunning"));

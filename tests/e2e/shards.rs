@@ -1,18 +1,15 @@
 //! One run played by several processes, with the rights of the deployed account, against one real control plane.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod support;
 
 use std::collections::BTreeSet;
 
+use crate::support::api::{Api, collection};
+use crate::support::deploy::{account, kustomized};
+use crate::support::recorder::Recorder;
+use crate::support::{HOWEVER_LATE, Ran, Sandbox, Script, pod};
 use kubereel::model::{ActionKind, ActionReport, Record, Verb};
 use kubereel::pace::{Clock, SystemClock};
 use kubereel::trace::Reader;
 use serde_json::json;
-use support::api::{Api, collection};
-use support::deploy::{account, kustomized};
-use support::recorder::Recorder;
-use support::{HOWEVER_LATE, Ran, Sandbox, Script, pod};
 
 const SHARDS: usize = 3;
 const PODS: usize = 60;

@@ -1,18 +1,15 @@
 //! Hollow nodes as they are deployed in a cluster: the manifests, their account, and the very command of the container;
 //! and what the kubelet's endpoint answers through the API server.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod support;
 
 use std::fs;
 use std::net::TcpListener;
 
+use crate::support::Sandbox;
+use crate::support::api::{Api, collection};
+use crate::support::deploy::{account, documents};
+use crate::support::recorder::Recorder;
 use kubereel::model::{Json, NodeView, PodView, ReadyStatus};
 use serde_json::{Value, json};
-use support::Sandbox;
-use support::api::{Api, collection};
-use support::deploy::{account, documents};
-use support::recorder::Recorder;
 
 /// Makes the namespace, the account and its rights; the rest is only checked. Gives the container.
 fn apply(api: &Api) -> Value {
