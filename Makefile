@@ -21,8 +21,14 @@ demo: ## compare two real kube-scheduler versions on the shipped recording
 	$(KUBEREEL) compare $(SAMPLE) --baseline $(BASELINE) --candidate $(CANDIDATE)
 
 test: lint programs $(VENV)/ready $(VENV)/bin/versitygw $(CLOUDS) ## lints, then all tests, those against the real control plane included
-	KUBEREEL_PYTHON=$(CURDIR)/$(VENV)/bin/python cargo test --locked
-	cargo run --locked --example soak -- --minutes 5 --fault-every 30
+	cargo test --locked --no-run
+	cargo build --locked --example soak
+	@# The soak mostly waits: it does so beside the tests.
+	@target/debug/examples/soak --minutes 5 --fault-every 30 >target/soak.log 2>&1 & soak=$$!; \
+	trap 'kill $$soak' INT TERM; \
+	KUBEREEL_PYTHON=$(CURDIR)/$(VENV)/bin/python cargo test --locked; tests=$$?; \
+	echo "a recorder for five minutes, something going wrong every half:"; \
+	wait $$soak; soaked=$$?; cat target/soak.log; [ $$tests = 0 ] && [ $$soaked = 0 ]
 
 # The second reader of the trace format, which the conformance test runs, needs two packages.
 $(VENV)/ready:

@@ -7,32 +7,51 @@ use hashbrown::HashTable;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct Sym(pub(super) u32);
 
-/// Strings, each kept once, one after the other: a million names cost their bytes and 13 bytes each.
+/// Strings, each kept once, one after the other: a million names cost their bytes and 17 bytes each.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Texts {
     bytes: String,
     ends: Vec<usize>,
-    table: HashTable<u32>,
+    table: HashTable<Entry>,
+}
+
+/// A string and half of its hash, so that no string is looked at where the table grows, and few that are other strings.
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    at: u32,
+    half: u32,
+}
+
+impl Entry {
+    fn hash(self) -> u64 {
+        // The table takes its place from the lower bits and a mark from the upper ones: all are to differ.
+        u64::from(self.half).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    }
 }
 
 impl Texts {
     /// The symbol of a string, a new one where it was not there.
     pub(super) fn intern(&mut self, text: &str) -> Sym {
-        let hash = hash_of(text);
-        if let Some(found) = self.table.find(hash, |at| slice(&self.bytes, &self.ends, *at) == text) {
-            return Sym(*found);
+        let entry = Entry { at: self.ends.len() as u32, half: hash_of(text) as u32 };
+        if let Some(known) = self.look(entry, text) {
+            return known;
         }
-        let at = self.ends.len() as u32;
         self.bytes.push_str(text);
         self.ends.push(self.bytes.len());
-        let (bytes, ends) = (&self.bytes, &self.ends);
-        self.table.insert_unique(hash, at, |at| hash_of(slice(bytes, ends, *at)));
-        Sym(at)
+        self.table.insert_unique(entry.hash(), entry, |entry| entry.hash());
+        Sym(entry.at)
     }
 
     /// The symbol of a string that is there.
     pub(super) fn find(&self, text: &str) -> Option<Sym> {
-        self.table.find(hash_of(text), |at| slice(&self.bytes, &self.ends, *at) == text).map(|at| Sym(*at))
+        self.look(Entry { at: 0, half: hash_of(text) as u32 }, text)
+    }
+
+    /// A string with the hash of an entry.
+    fn look(&self, like: Entry, text: &str) -> Option<Sym> {
+        let is_it =
+            |entry: &Entry| entry.half == like.half && slice(&self.bytes, &self.ends, entry.at) == text;
+        self.table.find(like.hash(), is_it).map(|entry| Sym(entry.at))
     }
 
     /// The string of a symbol of these texts.
