@@ -12,6 +12,7 @@ mod shake;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod churn;
 mod closed_loop;
 mod compare;
 mod faults;
@@ -26,6 +27,5 @@ mod record_files;
 mod record_oracle;
 mod record_store;
 mod replay;
-mod sample;
 mod shards;
 mod ties;
