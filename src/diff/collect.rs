@@ -1,4 +1,6 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+
+use foldhash::fast::FixedState;
 
 use super::budget::Budget;
 use super::components::{METRICS_KIND, Starts};
@@ -35,6 +37,8 @@ pub(super) struct Collector {
     sights: Sights,
     pods: Vec<PodFacts>,
     by_id: Numbers,
+    /// Pods whose object is there, by the hash of its UID: few of all that ever were.
+    present: HashMap<u64, u32, FixedState>,
     steps: Vec<Step>,
     double_binds: Vec<(TraceTime, u32, u32)>,
     resizes: Vec<u32>,
@@ -155,40 +159,48 @@ impl Collector {
     }
 
     fn pod(&mut self, event: &ObjectEvent) {
+        // Pods that somebody made up may have no UID.
+        let uid = hash_of(if event.uid.is_empty() { PodView(&event.object).id() } else { &event.uid });
+        let (spec, status) = self.sights.of(&event.object, &mut self.nodes, &mut self.texts);
+        let present = self.present.get(&uid).copied();
+        let Some(number) = present.or_else(|| self.turned_up(event, uid, &spec)) else { return };
+        if event.verb == Verb::Deleted {
+            self.present.remove(&uid);
+        } else if present.is_none() {
+            self.present.insert(uid, number);
+        }
+        self.update(number, event, &spec, status);
+    }
+
+    /// The number of a pod whose object was not there before; `None` where the event tells nothing new of any.
+    fn turned_up(&mut self, event: &ObjectEvent, uid: u64, spec: &SpecSight) -> Option<u32> {
         let id = PodView(&event.object).id();
         if id.is_empty() {
-            return;
+            return None;
         }
-        let uid = hash_of(event.uid.as_str());
-        let (spec, status) = self.sights.of(&event.object, &mut self.nodes, &mut self.texts);
-        let known = self.texts.find(id).and_then(|id| self.by_id.get(id));
-        let number = match known {
-            Some(number) if self.pods[number as usize].uid == uid => number,
+        match self.texts.find(id).and_then(|id| self.by_id.get(id)) {
+            Some(number) if self.pods[number as usize].uid == uid => Some(number),
             Some(number) if matches!(event.verb, Verb::Added | Verb::Initial) => {
                 self.leave(number, event.at);
-                let incarnations = self.pods[number as usize].incarnations.saturating_add(1);
-                let pod = self.first_sight(event, uid, &spec);
+                let known = &self.pods[number as usize];
+                self.present.remove(&known.uid);
+                let incarnations = known.incarnations.saturating_add(1);
+                let pod = self.first_sight(event, uid, spec);
                 self.pods[number as usize] = PodFacts { incarnations, ..pod };
-                number
+                Some(number)
             }
             // The last words of an object that another has replaced.
-            Some(_) => return,
-            // A deletion that a list showed has only what names the object, without the annotation of a run.
-            None if event.inferred && event.verb == Verb::Deleted => {
-                match self.pods.iter().rposition(|known| known.uid == uid) {
-                    Some(number) => number as u32,
-                    None => return,
-                }
-            }
+            Some(_) => None,
+            // A deletion that a list showed, of an object that was never there before.
+            None if event.inferred && event.verb == Verb::Deleted => None,
             None => {
-                let pod = self.first_sight(event, uid, &spec);
+                let pod = self.first_sight(event, uid, spec);
                 let number = self.pods.len() as u32;
                 self.by_id.set(pod.id, number);
                 self.pods.push(pod);
-                number
+                Some(number)
             }
-        };
-        self.update(number, event, &spec, status);
+        }
     }
 
     fn first_sight(&mut self, event: &ObjectEvent, uid: u64, spec: &SpecSight) -> PodFacts {
@@ -240,7 +252,7 @@ impl Collector {
         let resized = first.is_some()
             && event.verb == Verb::Modified
             && !is_over
-            && spec.requests != self.shapes.list()[pod.shape as usize].requests;
+            && spec.wish.requests != self.shapes.list()[pod.shape as usize].requests;
         reach(pod, event, spec.node.is_some(), status);
         pod.node = first.or(spec.node);
         pod.nominated = status.nominated.or(pod.nominated);
@@ -276,7 +288,9 @@ impl Collector {
 
 fn reach(pod: &mut PodFacts, event: &ObjectEvent, bound: bool, status: StatusSight) {
     let phase = status.phase;
-    let is_deleting = PodView(&event.object).is_deleting() || event.verb == Verb::Deleted;
+    let is_deleting = event.verb == Verb::Deleted
+        || pod.milestones.has(Milestone::Deleting)
+        || PodView(&event.object).is_deleting();
     let mut reach = |milestone, reached: bool, seen: bool| {
         if reached {
             pod.milestones.reach(milestone, event.at, seen && !event.inferred);

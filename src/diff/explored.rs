@@ -1,9 +1,7 @@
 //! Numbers of whole runs that are shown beside the gated ones: where to look, not what to fail on.
 
-use std::collections::HashMap;
-
 use super::series::{Series, series};
-use super::steps::Change;
+use super::spread::Spread;
 use super::windows::Queue;
 use super::{AttemptResult, Facts, Milestone, Outcome, Pod};
 use crate::stats::{Curve, Observation, benjamini_hochberg, permutation_test, quantile};
@@ -145,28 +143,9 @@ fn nodes_used(cluster: &Series) -> Option<f64> {
 /// Of each workload the largest difference between two zones in its number of pods, mean over the workloads; `None`
 /// where there are fewer than two zones.
 fn zone_skew(facts: &Facts) -> Option<f64> {
-    let zone = |node: u32| facts.nodes[node as usize].last().map_or("", |node| node.zone());
-    let mut names: Vec<&str> = (0..facts.nodes.len() as u32).map(zone).collect();
-    names.sort_unstable();
-    names.dedup();
-    let number = |node: u32| names.binary_search(&zone(node)).unwrap_or_default();
-    let by_node: Vec<usize> = (0..facts.nodes.len() as u32).map(number).collect();
-    let mut workloads: HashMap<_, (Vec<i64>, i64)> = HashMap::new();
-    for step in &facts.steps {
-        let (node, by) = match step.change() {
-            Change::Bind(node) => (node, 1),
-            Change::Free(node) => (node, -1),
-            _ => continue,
-        };
-        let pod = &facts.pods[step.pod as usize];
-        let (counts, most) =
-            workloads.entry((pod.namespace, pod.workload)).or_insert_with(|| (vec![0; names.len()], 0));
-        counts[by_node[node as usize]] += by;
-        let skew = counts.iter().max().zip(counts.iter().min()).map_or(0, |(most, least)| most - least);
-        *most = (*most).max(skew);
-    }
-    let sum: i64 = workloads.values().map(|(_, most)| most).sum();
-    (names.len() > 1 && !workloads.is_empty()).then(|| sum as f64 / workloads.len() as f64)
+    let mut spread = Spread::of(facts)?;
+    facts.steps.iter().for_each(|step| spread.step(step));
+    spread.worst()
 }
 
 #[cfg(test)]

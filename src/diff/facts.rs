@@ -1,6 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
+use foldhash::fast::FixedState;
 use serde::Serialize;
 
 use super::collect::Collector;
@@ -164,7 +165,7 @@ pub struct Facts {
     pub(super) shapes: Shapes,
     pub(super) pods: Vec<PodFacts>,
     pub(super) by_id: Numbers,
-    pub(super) by_name: HashMap<String, u32>,
+    pub(super) by_name: HashMap<String, u32, FixedState>,
     /// Every change of where pods are, in the order of the reel.
     pub(super) steps: Vec<Step>,
     /// Pods that were bound to a second node, and that node.

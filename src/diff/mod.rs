@@ -43,6 +43,7 @@ mod series;
 mod shape;
 mod sight;
 mod snapshot;
+mod spread;
 mod steps;
 mod story;
 mod submission;

@@ -17,10 +17,20 @@ impl<T> Default for Parts<T> {
 impl<T> Parts<T> {
     /// What is known of a part, read now where it is not.
     pub(super) fn of(&mut self, part: &Map, read: impl FnOnce() -> T) -> &T {
+        self.of_like(part, |_| true, read)
+    }
+
+    /// The same, where what is known may also depend on what is around the part: only what `fits` is taken.
+    pub(super) fn of_like(
+        &mut self,
+        part: &Map,
+        fits: impl FnOnce(&T) -> bool,
+        read: impl FnOnce() -> T,
+    ) -> &T {
         // Fibonacci hashing: the upper bits of the product depend on all bits of the address.
         let hash = (part.address() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let slot = &mut self.0[(hash >> (64 - SLOTS.ilog2())) as usize];
-        if slot.as_ref().is_some_and(|(own, _)| !own.is_same(part)) {
+        if slot.as_ref().is_some_and(|(own, known)| !own.is_same(part) || !fits(known)) {
             *slot = None;
         }
         &slot.get_or_insert_with(|| (part.clone(), read())).1
@@ -47,5 +57,7 @@ mod tests {
             let part = map(n);
             assert_eq!(*parts.of(&part, || n), n);
         }
+        assert_eq!(*parts.of_like(&first, |known| *known == 1, || panic!("it fits")), 1);
+        assert_eq!(*parts.of_like(&first, |known| *known == 2, || 2), 2);
     }
 }

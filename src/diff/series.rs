@@ -1,5 +1,6 @@
 use std::collections::HashMap;
 
+use super::spread::Spread;
 use super::usage::Usage;
 use super::{Facts, Shape};
 use crate::model::TraceTime;
@@ -23,6 +24,9 @@ pub struct Series {
     /// Share of the idle CPU that typical pods cannot use, 0 to 1: fragmentation as of FGD (Weng et al., "Beware of
     /// Fragmentation", USENIX ATC 2023), with CPU as the scarce resource.
     pub fragmentation: Vec<f64>,
+    /// Of each workload, the pods in its fullest zone less those in its emptiest, mean over the workloads; empty where
+    /// there are fewer than two zones.
+    pub spread: Vec<f64>,
     /// Of each node with its name: its share of CPU asked for at each time.
     pub nodes: Vec<(String, Vec<f64>)>,
 }
@@ -35,6 +39,7 @@ pub fn series(facts: &Facts, points: usize) -> Series {
     };
     let typical = typical(facts);
     let mut usage = Usage::of(facts);
+    let mut spread = Spread::of(facts);
     let mut steps = facts.steps.iter().peekable();
     let length = facts.span.duration();
     for point in 0..points {
@@ -42,7 +47,11 @@ pub fn series(facts: &Facts, points: usize) -> Series {
         let at = facts.span.start + length.mul_f64(share);
         while let Some(step) = steps.next_if(|step| step.at <= at) {
             usage.step(step);
+            if let Some(spread) = &mut spread {
+                spread.step(step);
+            }
         }
+        series.spread.extend(spread.as_ref().map(Spread::now));
         series.seconds.push(length.mul_f64(share).as_secs_f64());
         measure(&usage, facts, at, &typical, &mut series);
     }
@@ -102,10 +111,11 @@ mod tests {
     #[test]
     fn a_cluster_over_time_by_hand() {
         let mut run = Run::lockstep("r");
-        run.node("n1", "4", "a").node("n2", "4", "a");
+        run.node("n1", "4", "a").node("n2", "4", "b");
         for (id, at, node) in [("p", 0, "n1"), ("q", 10, "n2")] {
             let containers = json!([{"resources": {"requests": {"cpu": "3"}}}]);
-            run.pod(id).with("spec", "containers", containers).added(at).bound(at + 20, node);
+            let pod = run.pod(id).with("metadata", "labels", json!({"app": id}));
+            pod.with("spec", "containers", containers).added(at).bound(at + 20, node);
         }
         run.pod("late").added(100);
         let found = series(&run.facts(), 3);
@@ -113,6 +123,7 @@ mod tests {
         assert_eq!(found.cpu, [0.0, 0.75, 0.75]);
         // Two pods of three need 3 CPUs, and each node has one left.
         assert!((found.fragmentation[1] - 2.0 / 3.0).abs() < 1e-9, "{:?}", found.fragmentation);
+        assert_eq!(found.spread, [0.0, 1.0, 1.0], "each workload has one pod");
         assert_eq!(found.nodes[0], ("n1".to_owned(), vec![0.0, 0.75, 0.75]));
     }
 }

@@ -97,7 +97,7 @@ fn hash_pod(pod: &Json, spec: &SpecSight) -> u64 {
     let mut hasher = FixedState::default().build_hasher();
     let metadata = &pod["metadata"];
     metadata["namespace"].as_str().unwrap_or_default().hash(&mut hasher);
-    (&spec.requests, spec.hash).hash(&mut hasher);
+    (&spec.wish.requests, spec.wish.hash).hash(&mut hasher);
     hash_json(&metadata["labels"], &mut hasher);
     hasher.finish()
 }
@@ -159,13 +159,13 @@ impl Shapes {
         let (list, hash) = (&mut self.list, hash_pod(pod, spec));
         let is_same = |at: &u32| {
             let known = &list[*at as usize];
-            known.alike == hash && known.is_of(pod, &spec.requests)
+            known.alike == hash && known.is_of(pod, &spec.wish.requests)
         };
         if let Some(at) = self.table.find(hash, is_same) {
             return *at;
         }
         let at = list.len() as u32;
-        list.push(Shape::of(pod, &spec.requests, hash));
+        list.push(Shape::of(pod, &spec.wish.requests, hash));
         self.table.insert_unique(hash, at, |at| list[*at as usize].alike);
         at
     }

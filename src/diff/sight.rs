@@ -2,21 +2,45 @@
 
 use std::collections::HashMap;
 
+use foldhash::fast::FixedState;
+
 use super::parts::Parts;
 use super::shape::hash_spec;
 use super::texts::{Sym, Texts};
 use super::{NodeHistory, reasons};
-use crate::model::{DisruptionReason, Json, Phase, PodView, Requests};
+use crate::model::{DisruptionReason, Json, Map, Phase, PodView, Requests};
 
 /// Of `spec`.
 #[derive(Debug, Clone)]
 pub(super) struct SpecSight {
     /// Where it is bound.
     pub(super) node: Option<u32>,
+    pub(super) wish: Wish,
+}
+
+/// What a `spec` says to the scheduler.
+#[derive(Debug, Clone)]
+pub(super) struct Wish {
     /// What it asks for.
     pub(super) requests: Requests,
-    /// A hash of all that the scheduler reads.
+    /// A hash of all else that the scheduler reads.
     pub(super) hash: u64,
+}
+
+impl Wish {
+    fn of(pod: &Json) -> Wish {
+        Wish { requests: Requests::of(pod), hash: hash_spec(&pod["spec"]) }
+    }
+
+    /// The same, read once for pods of one template.
+    fn known(wishes: &mut Parts<(Map, Wish)>, pod: &Json) -> Wish {
+        let spec = &pod["spec"];
+        let (Some(own), Some(first)) = (spec.as_object(), spec["containers"][0].as_object()) else {
+            return Wish::of(pod);
+        };
+        let fits = |(known, _): &(Map, Wish)| known.is_like(own, "nodeName");
+        wishes.of_like(first, fits, || (own.clone(), Wish::of(pod))).1.clone()
+    }
 }
 
 /// Of `status`.
@@ -36,7 +60,7 @@ pub(super) struct StatusSight {
 #[derive(Debug, Default)]
 pub(super) struct Nodes {
     pub(super) list: Vec<NodeHistory>,
-    pub(super) by_name: HashMap<String, u32>,
+    pub(super) by_name: HashMap<String, u32, FixedState>,
 }
 
 impl Nodes {
@@ -56,6 +80,9 @@ impl Nodes {
 #[derive(Debug, Default)]
 pub(super) struct Sights {
     specs: Parts<SpecSight>,
+    /// By the first container, which pods of one template share before and after they are bound, with the `spec`
+    /// around it.
+    wishes: Parts<(Map, Wish)>,
     statuses: Parts<StatusSight>,
 }
 
@@ -68,10 +95,10 @@ impl Sights {
         texts: &mut Texts,
     ) -> (SpecSight, StatusSight) {
         let view = PodView(object);
-        let read_spec = |nodes: &mut Nodes| SpecSight {
+        let wishes = &mut self.wishes;
+        let mut read_spec = |nodes: &mut Nodes| SpecSight {
             node: view.node_name().map(|name| nodes.number(name)),
-            requests: Requests::of(object),
-            hash: hash_spec(&object["spec"]),
+            wish: Wish::known(wishes, object),
         };
         let spec = match object.get("spec").and_then(Json::as_object) {
             Some(part) => self.specs.of(part, || read_spec(nodes)).clone(),

@@ -82,8 +82,9 @@ pub struct PodView<'a>(pub &'a Json);
 impl<'a> PodView<'a> {
     /// The pod's identity over recordings and replays: the annotation where a replay made the pod, else its UID.
     pub fn id(self) -> &'a str {
-        let annotation = self.0["metadata"]["annotations"][ID_ANNOTATION].as_str();
-        annotation.filter(|id| is_id(id)).unwrap_or_else(|| self.uid())
+        let metadata = &self.0["metadata"];
+        let annotation = metadata["annotations"][ID_ANNOTATION].as_str();
+        annotation.filter(|id| is_id(id)).unwrap_or_else(|| metadata["uid"].as_str().unwrap_or_default())
     }
 
     /// UID.

@@ -72,7 +72,7 @@ fn charts(charts: &Charts, told: &HashSet<&str>) -> Value {
     let series = |series: &Series| {
         json!({"seconds": short(&series.seconds), "pending": series.pending, "cpu": short(&series.cpu),
                "memory": short(&series.memory), "imbalance": short(&series.imbalance),
-               "fragmentation": short(&series.fragmentation)})
+               "fragmentation": short(&series.fragmentation), "spread": short(&series.spread)})
     };
     let heat = match &charts.series[..] {
         [a, b] => heat(a, b),

@@ -20,12 +20,13 @@ pub struct Map(Arc<[(Text, Json)]>);
 impl Map {
     /// The value of a key.
     pub fn get(&self, key: &str) -> Option<&Json> {
-        // Most keys of few differ in length already, which costs less than halving the way by comparing texts.
+        // Most keys of few differ in length or first letter already, which costs less than halving the way by comparing texts.
         if self.0.len() <= FEW {
+            let first = key.bytes().next();
             return self
                 .0
                 .iter()
-                .find(|(own, _)| own.len() == key.len() && own == key)
+                .find(|(own, _)| own.len() == key.len() && own.bytes().next() == first && own == key)
                 .map(|(_, value)| value);
         }
         self.find(key).ok().map(|at| &self.0[at].1)
@@ -96,6 +97,14 @@ impl Map {
     /// Whether both are the same entries in memory.
     pub fn is_same(&self, other: &Map) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// Whether both have the same entries, but for those of one key.
+    pub fn is_like(&self, other: &Map, but: &str) -> bool {
+        fn rest<'m>(map: &'m Map, but: &str) -> impl Iterator<Item = &'m (Text, Json)> {
+            map.0.iter().filter(move |(key, _)| key != but)
+        }
+        self.is_same(other) || rest(self, but).eq(rest(other, but))
     }
 
     /// Where the entries are in memory: while they are held, no others are there.

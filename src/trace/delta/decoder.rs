@@ -34,6 +34,7 @@ struct Known {
     object: Json,
     key: ObjectKey,
     uid: Text,
+    rv: Text,
 }
 
 impl Decoder {
@@ -129,16 +130,17 @@ impl Decoder {
         let number = self.number(from.uint()?)?;
         let version = moved(self.version, from.token()?)?;
         let index = from.uint()?.checked_sub(1).ok_or("form 0 is asked for")?;
-        let (slots, cost, names) = self.form(index).map(|form| (form.slots, form.cost, form.names))?;
+        let form = self.form(index)?;
+        let (slots, cost, names, versions) = (form.slots, form.cost, form.names, form.versions);
         self.budget.spend(cost)?;
         self.values.clear();
         for _ in 0..slots {
             let value = self.strings.take(from, &mut self.budget)?;
             self.values.push(value);
         }
-        let (mut object, identity) = match self.objects[number].take() {
-            Some(Known { object, key, uid }) if !names => (object, Some((key, uid))),
-            known => (known.map(|known| known.object).unwrap_or_default(), None),
+        let (mut object, known) = match self.objects[number].take() {
+            Some(Known { object, key, uid, rv }) => (object, Some((key, uid, rv))),
+            None => (Json::default(), None),
         };
         let form = &self.forms[index as usize];
         form.apply(&mut object, &mut self.values, &mut self.memo, &mut self.budget, &mut self.work)?;
@@ -148,13 +150,15 @@ impl Decoder {
         let kind = VERBS.get((verb & (INFERRED - 1)) as usize).filter(|_| verb < 2 * INFERRED);
         let kind = *kind.ok_or_else(|| format!("verb {verb} is not known"))?;
         let text = |field: &str| object["metadata"][field].as_text().cloned().unwrap_or_default();
-        let (key, uid) = match identity {
-            Some(identity) => identity,
+        let (named, old) = known.map_or((None, None), |(key, uid, rv)| (Some((key, uid)), Some(rv)));
+        let (key, uid) = match named.filter(|_| !names) {
+            Some(named) => named,
             None => (ObjectKey::of(&object).ok_or("an object has no kind or name")?, text("uid")),
         };
-        let rv = new.unwrap_or_else(|| text("resourceVersion"));
+        let rv = new.or(old.filter(|_| !versions)).unwrap_or_else(|| text("resourceVersion"));
         if kind != Verb::Deleted {
-            self.objects[number] = Some(Known { object: object.clone(), key: key.clone(), uid: uid.clone() });
+            let (object, key, uid, rv) = (object.clone(), key.clone(), uid.clone(), rv.clone());
+            self.objects[number] = Some(Known { object, key, uid, rv });
         }
         let at = TraceTime::from_nanos(at);
         Ok(ObjectEvent { at, verb: kind, key, uid, rv, inferred: verb >= INFERRED, object })
@@ -198,7 +202,7 @@ fn decimal(mut number: u64) -> Text {
         digits[at] = b'0' + (number % 10) as u8;
         number /= 10;
     }
-    Text::new(String::from_utf8_lossy(&digits[at..]))
+    Text::new(str::from_utf8(&digits[at..]).unwrap_or_default())
 }
 
 /// A number given as a step from the last one; `None` where it is nil.

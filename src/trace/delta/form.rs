@@ -48,6 +48,8 @@ pub(super) struct Form {
     pub(super) line: u32,
     /// Whether it may change by what an object is named.
     pub(super) names: bool,
+    /// Whether it may change `metadata.resourceVersion`.
+    pub(super) versions: bool,
 }
 
 /// A value for a place.
@@ -95,6 +97,7 @@ impl Form {
             cost: self.cost,
             line: self.line + 1,
             names: self.names,
+            versions: self.versions,
             ..Form::default()
         }
     }
@@ -106,7 +109,7 @@ impl Form {
         value: Option<Json>,
         work: &mut Work,
     ) -> Result<(), String> {
-        self.names |= names(&steps);
+        self.notice(&steps);
         if steps.is_empty() {
             self.whole = Some(value.unwrap_or_default());
             self.changes.clear();
@@ -129,10 +132,22 @@ impl Form {
             return Err("a form names a slot out of order".to_owned());
         }
         self.slots = self.slots.max(slot + 1);
-        self.names |= names(&steps);
+        self.notice(&steps);
         let source = Source::Slot { number: slot, last: false };
         self.holes.push(Change::new(steps, source));
         Ok(())
+    }
+
+    fn notice(&mut self, steps: &[Step<Text>]) {
+        let named_by: [&[&str]; 5] = [
+            &["kind"],
+            &["apiVersion"],
+            &["metadata", "name"],
+            &["metadata", "namespace"],
+            &["metadata", "uid"],
+        ];
+        self.names |= named_by.iter().any(|path| touches(steps, path));
+        self.versions |= touches(steps, &["metadata", "resourceVersion"]);
     }
 
     /// All holes are there.
@@ -196,16 +211,9 @@ fn parts(all: &[Change]) -> Vec<Part> {
     parts
 }
 
-/// Whether a change there may be one of kind, name, namespace or UID.
-fn names(steps: &[Step<Text>]) -> bool {
-    let key = |step: &Step<Text>, key: &str| matches!(step, Step::Key(own) if own == key);
-    match steps {
-        [] => true,
-        [first] => ["kind", "apiVersion", "metadata"].iter().any(|name| key(first, name)),
-        [first, second, ..] => {
-            key(first, "metadata") && ["name", "namespace", "uid"].iter().any(|name| key(second, name))
-        }
-    }
+/// Whether a change of one place may change another: they are the same, or one is in the other.
+fn touches(steps: &[Step<Text>], path: &[&str]) -> bool {
+    steps.iter().zip(path).all(|(step, key)| matches!(step, Step::Key(own) if own == key))
 }
 
 impl Change {

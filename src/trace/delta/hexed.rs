@@ -40,7 +40,7 @@ pub(super) fn uid_text(bytes: [u8; 16]) -> Text {
         text[at + 1] = DIGITS[usize::from(byte & 15)];
         at += 2;
     }
-    Text::new(String::from_utf8_lossy(&text))
+    Text::new(str::from_utf8(&text).unwrap_or_default())
 }
 
 /// What stands before the digits at the end of a text (at most 255 bytes), and the bytes of those digits.

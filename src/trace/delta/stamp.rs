@@ -45,7 +45,7 @@ pub(super) fn text(seconds: u32) -> Text {
     put(11, rest / 3_600);
     put(14, rest / 60 % 60);
     put(17, rest % 60);
-    Text::new(String::from_utf8_lossy(&out))
+    Text::new(str::from_utf8(&out).unwrap_or_default())
 }
 
 /// Days since the epoch. Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", `days_from_civil`.
