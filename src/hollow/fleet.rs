@@ -9,8 +9,8 @@ use super::address::{Addresses, PodAddresses, Range};
 use super::behaviour::PodBehaviour;
 use super::event::{self, NodeTold};
 use super::pod::{
-    Habits, Obligation, PodEffect, PodInput, PodLife, PodShape, Resize, Shapes, Stage, Transitions, Usage,
-    admit,
+    Habits, Obligation, PodEffect, PodInput, PodLife, PodShape, Resize, Shapes, Stage, Told, Transitions,
+    Usage, admit,
 };
 use super::seen::{SeenNode, SeenPod};
 use super::timers::Timers;
@@ -18,6 +18,7 @@ use crate::k8s::Request;
 use crate::model::{ActionKind, Json, ObjectEvent, ObjectKey, Text, TraceTime, Verb};
 
 mod hosted;
+mod images;
 mod look;
 mod outbox;
 #[cfg(test)]
@@ -111,6 +112,8 @@ pub struct Fleet {
     shapes: Shapes,
     addresses: Addresses,
     timers: Timers<Timer>,
+    /// Nodes that will see which images they have.
+    looks: Timers<Text>,
     /// Pods with something to send, in the order in which it came up.
     ready: VecDeque<(TraceTime, Text)>,
     events: VecDeque<HollowRequest>,
@@ -136,6 +139,7 @@ impl Fleet {
             shapes: Shapes::default(),
             addresses: Addresses::default(),
             timers: Timers::default(),
+            looks: Timers::default(),
             ready: VecDeque::new(),
             events: VecDeque::new(),
         }
@@ -394,7 +398,8 @@ impl Fleet {
     pub fn next_due(&self) -> Option<TraceTime> {
         let waiting = self.ready.front().map(|(due, _)| *due);
         let event = self.events.front().map(|event| event.due);
-        waiting.into_iter().chain(event).chain(self.timers.next_due()).min()
+        let timers = [self.timers.next_due(), self.looks.next_due()];
+        waiting.into_iter().chain(event).chain(timers.into_iter().flatten()).min()
     }
 
     /// Meets the next obligations that are due at or before `now`, up to the first that needs a request.
@@ -407,6 +412,12 @@ impl Fleet {
                 if let Some(request) = self.request(&uid, now.wall) {
                     return Some(request);
                 }
+            }
+            if let Some((due, node)) = self.looks.pop_due(now.trace) {
+                if let Some(request) = self.look_at_images(&node, due) {
+                    return Some(request);
+                }
+                continue;
             }
             let (due, Timer { obligation, uid, .. }) = self.timers.pop_due(now.trace)?;
             if obligation == Obligation::Retry {
@@ -428,6 +439,7 @@ impl Fleet {
         let Some(node) = self.nodes.get_mut(&hosted.node) else { return };
         let was_active = hosted.life.is_active();
         let (behaviour, shape) = (&hosted.behaviour, &hosted.shape);
+        let mut pulled = Vec::new();
         for effect in hosted.life.step(input, now, behaviour, shape, self.habits) {
             match effect {
                 PodEffect::Arm(obligation, at) => {
@@ -440,6 +452,9 @@ impl Fleet {
                 PodEffect::ReportEnd => hosted.outbox.report = Some((now, true)),
                 PodEffect::Remove => hosted.outbox.remove = Some(now),
                 PodEffect::Tell(told, container) => {
+                    if told == Told::Pulled {
+                        pulled.push(shape.containers[usize::from(container)].image.clone());
+                    }
                     let about = event::About {
                         key: &hosted.key,
                         uid,
@@ -451,9 +466,15 @@ impl Fleet {
                 }
             }
         }
-        if was_active && !hosted.life.is_active() {
+        let ended = was_active && !hosted.life.is_active();
+        if ended {
             node.usage.remove(&hosted.shape.placement);
-            let name = hosted.node.clone();
+        }
+        let name = hosted.node.clone();
+        for image in pulled {
+            self.pull(&name, &image, now);
+        }
+        if ended {
             self.retry_resizes(&name, now);
         }
         self.enqueue(uid);

@@ -364,6 +364,15 @@ pub(super) struct NodeStatus {
     pub(super) allocatable: Resources,
     pub(super) addresses: Vec<Address>,
     pub(super) conditions: Vec<SeenCondition>,
+    pub(super) images: Vec<SeenImage>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct SeenImage {
+    pub(super) names: Vec<Text>,
+    #[serde(skip_serializing_if = "is_zero")]
+    pub(super) size_bytes: i64,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -372,6 +381,11 @@ pub(super) struct Address {
     #[serde(rename = "type")]
     pub(super) kind: Text,
     pub(super) address: Text,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_zero(size: &i64) -> bool {
+    *size == 0
 }
 
 impl SeenNode {

@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use chrono::DateTime;
 
+use super::images::Images;
 use super::outbox::Outbox;
 use crate::hollow::address::{PodAddresses, Range};
 use crate::hollow::behaviour::PodBehaviour;
@@ -60,6 +61,7 @@ pub(super) struct HollowNode {
     pub(super) ranges: Vec<Range>,
     pub(super) usage: Usage,
     pub(super) pods: HashSet<Text>,
+    pub(super) images: Images,
     /// It has stopped: nothing is done for its pods until it is back.
     pub(super) is_silent: bool,
     is_cordoned: bool,
@@ -82,6 +84,7 @@ impl HollowNode {
         self.uid = seen.metadata.uid.clone();
         self.facts = NodeFacts::of(seen);
         self.host = seen.internal_ip().cloned().unwrap_or_else(|| NO_ADDRESS.into());
+        self.images.see(&seen.status.images);
         self.ranges = seen.pod_cidrs().iter().filter_map(|cidr| Range::parse(cidr)).collect();
         let was_cordoned = std::mem::replace(&mut self.is_cordoned, seen.spec.unschedulable);
         let told = if self.is_cordoned { NodeTold::NotSchedulable } else { NodeTold::Schedulable };

@@ -186,3 +186,26 @@ fn a_ready_pod_that_somebody_calls_unready_is_reported_again_once() {
     next.add_node(&json!({"metadata": {"name": "n1"}}).into());
     assert_eq!(see(&mut next, "Running", "False"), 1, "called so while no process kept it");
 }
+
+#[test]
+fn a_node_lists_the_images_of_its_pods_within_a_kubelets_looks() {
+    let habits = Habits { posts_events: true, ..Habits::default() };
+    let mut fleet = Fleet::new(|_| PodBehaviour::default()).with_habits(habits);
+    let node = |images: serde_json::Value| -> Json {
+        json!({"metadata": {"name": "n1"}, "status": {"images": images}}).into()
+    };
+    let old = json!({"names": ["pause"], "sizeBytes": 7});
+    fleet.add_node(&node(json!([old])));
+    for (uid, image) in [("u1", "web"), ("u2", "web"), ("u3", "pause")] {
+        let object = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": uid, "namespace": "a", "uid": uid},
+            "spec": {"nodeName": "n1", "containers": [{"name": "c", "image": image}]}});
+        fleet.observe(&ObjectEvent::new(TraceTime::ZERO, Verb::Added, object).unwrap(), TraceTime::ZERO);
+    }
+    let reports = |fleet: &mut Fleet, until: u64| {
+        fire(fleet, until).into_iter().filter(|what| what.contains("/nodes/n1/status")).count()
+    };
+    let first = (0..=40_000).step_by(1_000).find(|millis| reports(&mut fleet, *millis) == 1);
+    assert_eq!(reports(&mut fleet, first.unwrap() + 10_000), 1, "the API does not show it yet");
+    fleet.add_node(&node(json!([old, {"names": ["web"]}])));
+    assert_eq!(reports(&mut fleet, 200_000), 0);
+}
