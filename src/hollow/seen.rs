@@ -2,6 +2,7 @@
 //! decoder, so that a pod of 8 KB costs some hundred bytes.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
@@ -105,6 +106,36 @@ pub(super) struct SeenContainer {
     pub(super) env: Vec<Env>,
     pub(super) env_from: Vec<Refers>,
     pub(super) ports: Vec<Port>,
+    pub(super) startup_probe: Option<SeenProbe>,
+    pub(super) readiness_probe: Option<SeenProbe>,
+}
+
+/// When a probe is made; what it asks does not matter, since it succeeds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct SeenProbe {
+    pub(super) initial_delay_seconds: u32,
+    pub(super) period_seconds: u32,
+    pub(super) success_threshold: u32,
+}
+
+impl SeenProbe {
+    /// From the start of the container to the last success that is needed: probes are made at every period from the
+    /// start on, but not within the initial delay (`pkg/kubelet/prober/worker.go`, v1.37.2, `doProbe`).
+    fn succeeds_after(self) -> Duration {
+        let period = u64::from(self.period_seconds.max(1));
+        let first = u64::from(self.initial_delay_seconds).div_ceil(period);
+        let more = u64::from(self.success_threshold.saturating_sub(1));
+        Duration::from_secs((first + more).saturating_mul(period))
+    }
+}
+
+impl SeenContainer {
+    /// From its start until it is ready: the readiness probe waits for the startup probe.
+    pub(super) fn ready_after(&self) -> Duration {
+        let after = |probe: Option<SeenProbe>| probe.map_or(Duration::ZERO, SeenProbe::succeeds_after);
+        after(self.readiness_probe).max(after(self.startup_probe))
+    }
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Deserialize)]

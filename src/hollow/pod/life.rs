@@ -32,6 +32,8 @@ pub struct Habits {
     pub posts_events: bool,
     /// Rejects pods that do not fit.
     pub admits: bool,
+    /// Calls containers ready only when their probes would have succeeded.
+    pub probes: bool,
 }
 
 /// What a hollow node owes a pod at a later instant.
@@ -43,6 +45,8 @@ pub(in crate::hollow) enum Obligation {
     Start,
     /// A container ends its run, the one after so many restarts.
     Exit { container: u16, restarts: u32 },
+    /// A container is ready, the one after so many restarts.
+    Ready { container: u16, restarts: u32 },
     /// A container is started again.
     Restart { container: u16 },
     /// Its active deadline.
@@ -155,13 +159,20 @@ pub(in crate::hollow) struct Container {
     pub(super) last: Option<Exit>,
     /// Restarts since it last ran for long.
     crashes: u32,
+    /// Its probes succeed while it runs.
+    probed: bool,
 }
 
 impl Container {
-    const NEW: Container = Container { state: ContainerState::Waiting, restarts: 0, last: None, crashes: 0 };
+    const NEW: Container =
+        Container { state: ContainerState::Waiting, restarts: 0, last: None, crashes: 0, probed: true };
 
     pub(super) fn is_running(&self) -> bool {
         matches!(self.state, ContainerState::Running(_))
+    }
+
+    pub(super) fn is_ready(&self) -> bool {
+        self.is_running() && self.probed
     }
 
     fn exit_code(&self) -> Option<i32> {
@@ -307,6 +318,10 @@ impl Step<'_> {
             ) => self.exit(usize::from(container), restarts, wall),
             (
                 Stage::Initializing | Stage::Running,
+                PodInput::Due(Obligation::Ready { container, restarts }, _),
+            ) => self.ready(usize::from(container), restarts),
+            (
+                Stage::Initializing | Stage::Running,
                 PodInput::Due(Obligation::Restart { container }, wall),
             ) => {
                 self.restart(usize::from(container), wall);
@@ -403,6 +418,21 @@ impl Step<'_> {
             self.tell(told, n);
         }
         self.arm_exit(n);
+        let after = self.shape.containers[n].ready_after;
+        let container = &mut self.life.containers[n];
+        container.probed = after.is_zero() || !self.habits.probes;
+        if !container.probed {
+            let restarts = container.restarts;
+            self.arm(Obligation::Ready { container: n as u16, restarts }, after);
+        }
+    }
+
+    fn ready(&mut self, n: usize, restarts: u32) {
+        let Some(container) = self.life.containers.get_mut(n) else { return };
+        if container.is_running() && container.restarts == restarts && !container.probed {
+            container.probed = true;
+            self.effects.push(PodEffect::Report);
+        }
     }
 
     fn arm_exit(&mut self, n: usize) {

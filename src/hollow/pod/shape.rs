@@ -1,5 +1,6 @@
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::admission::Placement;
 use crate::hollow::seen::{SeenContainer, SeenPod, SeenResources};
@@ -31,6 +32,8 @@ pub(in crate::hollow) struct ContainerShape {
     pub(in crate::hollow) image: Text,
     /// An init container that goes on running (KEP-753).
     pub(super) is_sidecar: bool,
+    /// From its start, by its probes.
+    pub(super) ready_after: Duration,
     pub(in crate::hollow) resources: SeenResources,
 }
 
@@ -58,6 +61,7 @@ impl PodShape {
             name: seen.name.clone(),
             image: seen.image.clone(),
             is_sidecar: seen.restart_policy == "Always",
+            ready_after: seen.ready_after(),
             resources: seen.resources.clone(),
         };
         PodShape {

@@ -47,13 +47,13 @@ pub(in crate::hollow) struct StatusOf<'a> {
 }
 
 impl StatusOf<'_> {
-    fn containers_run(&self) -> bool {
-        self.life.phase == Phase::Running && main(self.life, self.shape).iter().all(Container::is_running)
+    fn containers_are_ready(&self) -> bool {
+        self.life.phase == Phase::Running && main(self.life, self.shape).iter().all(Container::is_ready)
     }
 
     /// Whether its condition Ready holds.
     pub(in crate::hollow) fn is_ready(&self) -> bool {
-        self.containers_run() && gates(self).is_ok()
+        self.containers_are_ready() && gates(self).is_ok()
     }
 }
 
@@ -236,7 +236,7 @@ fn conditions<'a>(of: &StatusOf<'a>, transitions: &mut Transitions, wall: i64) -
     };
     let containers: Verdict<'_> = match ended {
         Some(reason) => Err((reason, None)),
-        None if of.containers_run() => Ok(()),
+        None if of.containers_are_ready() => Ok(()),
         None => Err(("ContainersNotReady", Some(unready(of, false, "unready")))),
     };
     let ready = containers.clone().and_then(|()| gates(of));
@@ -301,10 +301,14 @@ fn main<'a>(life: &'a PodLife, shape: &PodShape) -> &'a [Container] {
 /// `containers with unready status: [a b]`.
 fn unready<'a>(of: &StatusOf<'_>, inits: bool, what: &str) -> Cow<'a, str> {
     let range = if inits { 0..of.shape.inits } else { of.shape.inits..of.shape.containers.len() };
-    let is_done = |n: &usize| match of.life.containers.get(*n).map(|c| c.state) {
-        Some(ContainerState::Running(_)) => !inits || of.shape.containers[*n].is_sidecar,
-        Some(ContainerState::Exited(exit)) => inits && exit.code == 0,
-        _ => false,
+    let is_done = |n: &usize| {
+        let Some(container) = of.life.containers.get(*n) else { return false };
+        match container.state {
+            ContainerState::Running(_) if inits => of.shape.containers[*n].is_sidecar,
+            ContainerState::Running(_) => container.is_ready(),
+            ContainerState::Exited(exit) => inits && exit.code == 0,
+            ContainerState::Waiting | ContainerState::BackingOff => false,
+        }
     };
     let names: Vec<&str> =
         range.filter(|n| !is_done(n)).map(|n| of.shape.containers[n].name.as_str()).collect();
@@ -330,7 +334,7 @@ fn container_status<'a>(of: &StatusOf<'a>, n: usize) -> ContainerStatus<'a> {
         image_id: "",
         container_id: (state != ContainerState::Waiting)
             .then(|| format!("hollow://{}/{}/{restarts}", of.uid, shape.name)),
-        ready: running || (n < of.shape.inits && is_done),
+        ready: container.is_some_and(Container::is_ready) || (n < of.shape.inits && is_done),
         started: running,
         restart_count: restarts,
         state: state_of(state, of.life, n < of.shape.inits || of.shape.inits == 0),

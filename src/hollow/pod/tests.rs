@@ -16,6 +16,7 @@ const HABITS: Habits = Habits {
     reports_steps: false,
     posts_events: true,
     admits: true,
+    probes: true,
 };
 
 /// A pod that is driven by hand: what is armed comes due in order.
@@ -129,6 +130,26 @@ fn conditions_come_in_the_kubelets_order_and_remember_since_when() {
     assert_eq!(condition(&running, "Initialized")["lastTransitionTime"], "1970-01-01T00:00:01Z");
     assert_eq!(condition(&running, "Ready")["lastTransitionTime"], "1970-01-01T00:00:06Z");
     assert_eq!(running["status"]["startTime"], "1970-01-01T00:00:01Z");
+}
+
+#[test]
+fn a_container_is_ready_when_its_probes_would_have_succeeded() {
+    let spec = json!({"restartPolicy": "Always", "containers": [{"name": "a", "image": "x",
+        "startupProbe": {"initialDelaySeconds": 1, "periodSeconds": 2, "successThreshold": 1},
+        "readinessProbe": {"initialDelaySeconds": 7, "periodSeconds": 3, "successThreshold": 2}}, {"name": "b"}]});
+    let mut pod = Played::new(&spec, exits(100, 1, u32::MAX));
+    let ready = |pod: &mut Played, seconds: u64| {
+        let reports = pod.until(seconds).iter().filter(|effect| **effect == PodEffect::Report).count();
+        (reports > 0, PodView(&pod.status()).is_ready())
+    };
+    assert_eq!((ready(&mut pod, 1).1, ready(&mut pod, 11)), (false, (false, false)), "probed at 9 s first");
+    assert_eq!(condition(&pod.status(), "ContainersReady")["message"], "containers with unready status: [a]");
+    assert_eq!(ready(&mut pod, 12), (true, true));
+    assert_eq!(ready(&mut pod, 100), (true, false), "started again after a crash");
+    assert_eq!(ready(&mut pod, 112), (true, true));
+    pod.habits.probes = false;
+    pod.until(200);
+    assert_eq!(ready(&mut pod, 211), (true, true), "after a wait of ten seconds, at once");
 }
 
 #[test]
