@@ -83,8 +83,10 @@ fn a_node_asks_what_its_kubelet_and_its_proxy_ask() {
     hollow.until_ready();
     watches_and_events(&api, &log);
     the_life_of_a_pod(&api, &log);
+    api.pod("default", &probed());
     static_pods(&api);
     admission(&api);
+    probes_and_images(&api);
     assert_eq!(hollow.stop("-TERM").code, Some(0));
     assert_eq!(api.list("/api/v1/nodes").len(), 0);
 }
@@ -171,6 +173,36 @@ fn the_life_of_a_pod(api: &Api, log: &Path) {
     api.until("the pod is gone", |api| listed(api).is_empty());
     assert_eq!((of_pod("get pods"), of_pod("patch pods/status")), (6, 6));
     assert_eq!(of_pod("delete pods"), 2, "the test's, and the node's");
+}
+
+/// A pod whose readiness probe is first made after three seconds.
+fn probed() -> Value {
+    let mut pod = pod("probed", "n-2");
+    let container = &mut pod["spec"]["containers"][0];
+    container["image"] = "registry.example.com/web:1".into();
+    container["readinessProbe"] =
+        json!({"exec": {"command": ["true"]}, "initialDelaySeconds": 3, "periodSeconds": 1});
+    pod
+}
+
+/// It has been there for a while.
+fn probes_and_images(api: &Api) {
+    let path = format!("{PODS}/probed");
+    api.until("its probe has succeeded", |api| is_ready(api, &path));
+    let pod = api.get(&path);
+    let second = |time: &Json| {
+        let time = chrono::DateTime::parse_from_rfc3339(time.as_str().unwrap());
+        time.unwrap().timestamp()
+    };
+    let started = second(&pod["status"]["containerStatuses"][0]["state"]["running"]["startedAt"]);
+    let ready = second(&PodView(&pod).condition("Ready").unwrap()["lastTransitionTime"]);
+    assert!(ready - started >= 3, "started at {started}, ready at {ready}");
+    api.until("its node lists its image beside those that it had", |api| {
+        let node = api.get("/api/v1/nodes/n-2");
+        let names: Vec<&str> =
+            node["status"]["images"].items().iter().filter_map(|image| image["names"][0].as_str()).collect();
+        ["registry.k8s.io/pause:3.10", "registry.example.com/web:1"].iter().all(|name| names.contains(name))
+    });
 }
 
 fn static_pods(api: &Api) {

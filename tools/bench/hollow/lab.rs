@@ -184,7 +184,7 @@ fn pod(number: usize, node: Option<usize>) -> Value {
         {"downwardAPI": {"items": [{"path": "namespace", "fieldRef": {"fieldPath": "metadata.namespace"}}]}}]);
     let mut pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": format!("pod-{number}")},
         "spec": {"serviceAccountName": "default",
-            "containers": [{"name": "main", "image": "registry.k8s.io/pause:3.10",
+            "containers": [{"name": "main", "image": "registry.example.com/web:1",
                 "resources": {"requests": {"cpu": "100m", "memory": "64Mi"}},
                 "volumeMounts": [{"name": "access", "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount"}]}],
             "volumes": [{"name": "access", "projected": {"sources": sources}}]}});

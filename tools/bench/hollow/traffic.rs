@@ -42,7 +42,8 @@ async fn run(lab: &Lab, who: Who, nodes: usize, window: Duration) -> anyhow::Res
     let steady = now();
     lab.create_pods(PODS * nodes, Some(nodes)).await?;
     lab.until_running(PODS * nodes, &mut fleet).await?;
-    sleep(Duration::from_secs(15)).await;
+    // Until every kubelet has looked at its images.
+    sleep(Duration::from_secs(45)).await;
     lab.delete_pods().await?;
     lab.until_gone(&mut fleet).await?;
     sleep(Duration::from_secs(5)).await;
