@@ -166,7 +166,12 @@ impl Fleet {
 
     /// Takes note of what a node under care looks like now.
     pub fn see_node(&mut self, seen: &SeenNode) -> NodeNews {
-        self.nodes.entry(seen.name().clone()).or_default().see(seen)
+        let node = self.nodes.entry(seen.name().clone()).or_default();
+        // Others never report any.
+        if self.habits.posts_events {
+            node.images.see(&seen.status.images);
+        }
+        node.see(seen)
     }
 
     /// Lets a node go: nothing more is done for its pods.

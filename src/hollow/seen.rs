@@ -414,9 +414,9 @@ pub(super) struct Address {
     pub(super) address: Text,
 }
 
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
-fn is_zero(size: &i64) -> bool {
-    *size == 0
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]
+pub(super) fn is_zero(number: &i64) -> bool {
+    *number == 0
 }
 
 impl SeenNode {

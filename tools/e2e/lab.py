@@ -46,9 +46,9 @@ def cluster(*extra):
 
 
 @contextlib.contextmanager
-def process(command, log):
+def process(command, log, folder=None):
     with open(log, "w") as output:
-        child = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+        child = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, cwd=folder)
     child.log = pathlib.Path(log)
     try:
         yield child

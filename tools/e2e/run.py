@@ -7,6 +7,7 @@ usage: tools/e2e/run.py [--on kubereel|kwok] [--suite scheduling|apps|jobs] [--f
 where a spec failed.
 """
 import argparse
+import contextlib
 import json
 import pathlib
 import shutil
@@ -75,14 +76,13 @@ def hollow_nodes(arguments, kubeconfig, folder):
     return process(command, folder / "hollow.log")
 
 
-def start_specs(kubeconfig, arguments, focus, skip, folder):
+def specs(kubeconfig, arguments, focus, skip, folder):
     folder.mkdir()
     command = [peer("e2e.test"), "--provider=skeleton", f"--kubeconfig={kubeconfig}", "--num-nodes", str(arguments.nodes),
                f"--ginkgo.focus={focus}", f"--ginkgo.skip={skip}",
                "--ginkgo.no-color", f"--ginkgo.timeout={arguments.minutes}m", f"--report-dir={folder}",
                "--allowed-not-ready-nodes=0", "--dump-logs-on-failure=false"]
-    with open(folder / "e2e.log", "w") as log:
-        return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, cwd=folder)
+    return process(command, folder / "e2e.log", folder)
 
 
 def results_in(folder):
@@ -100,12 +100,16 @@ def results_in(folder):
 def run_suite(kubeconfig, arguments, folder):
     """Runs the specs, those of one step at once."""
     results = []
-    steps = [[(arguments.focus, arguments.skip or NEVER)]] if arguments.focus else SUITES[arguments.suite]
+    steps = [[(arguments.focus, NEVER)]] if arguments.focus else SUITES[arguments.suite]
     for number, step in enumerate(steps):
         folders = [folder / f"{number}-{part}" for part in range(len(step))]
-        runs = [start_specs(kubeconfig, arguments, *specs, into) for specs, into in zip(step, folders)]
-        for run, into in zip(runs, folders):
-            run.wait()
+        # Whatever ends this script ends them too.
+        with contextlib.ExitStack() as running:
+            runs = [running.enter_context(specs(kubeconfig, arguments, *chosen, into))
+                    for chosen, into in zip(step, folders)]
+            for run in runs:
+                run.wait()
+        for into in folders:
             results += results_in(into)
             if arguments.logs:
                 shutil.copytree(into, pathlib.Path(arguments.logs) / into.name, dirs_exist_ok=True)
@@ -117,7 +121,6 @@ def main():
     parser.add_argument("--on", choices=["kubereel", "kwok"], default="kubereel")
     parser.add_argument("--suite", choices=sorted(SUITES), default="scheduling")
     parser.add_argument("--focus", default="")
-    parser.add_argument("--skip", default="")
     parser.add_argument("--nodes", type=int, default=5)
     parser.add_argument("--minutes", type=int, default=40)
     parser.add_argument("--json", default="")

@@ -84,7 +84,6 @@ impl HollowNode {
         self.uid = seen.metadata.uid.clone();
         self.facts = NodeFacts::of(seen);
         self.host = seen.internal_ip().cloned().unwrap_or_else(|| NO_ADDRESS.into());
-        self.images.see(&seen.status.images);
         self.ranges = seen.pod_cidrs().iter().filter_map(|cidr| Range::parse(cidr)).collect();
         let was_cordoned = std::mem::replace(&mut self.is_cordoned, seen.spec.unschedulable);
         let told = if self.is_cordoned { NodeTold::NotSchedulable } else { NodeTold::Schedulable };

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::life::{Container, ContainerState, Exit, PodLife, Stage};
 use super::shape::PodShape;
 use crate::hollow::address::PodAddresses;
-use crate::hollow::seen::SeenResources;
+use crate::hollow::seen::{SeenResources, is_zero};
 use crate::model::Phase;
 
 /// The conditions that a kubelet owns, in its order.
@@ -166,11 +166,6 @@ struct Terminated {
     reason: &'static str,
     started_at: Option<String>,
     finished_at: Option<String>,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]
-fn is_zero(number: &i64) -> bool {
-    *number == 0
 }
 
 /// The patch that brings the API's status to what it is at this wall-clock second.

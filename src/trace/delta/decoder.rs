@@ -138,9 +138,11 @@ impl Decoder {
             let value = self.strings.take(from, &mut self.budget)?;
             self.values.push(value);
         }
-        let (mut object, known) = match self.objects[number].take() {
-            Some(Known { object, key, uid, rv }) => (object, Some((key, uid, rv))),
-            None => (Json::default(), None),
+        let (mut object, named, old) = match self.objects[number].take() {
+            Some(Known { object, key, uid, rv }) => {
+                (object, (!names).then_some((key, uid)), (!versions).then_some(rv))
+            }
+            None => (Json::default(), None, None),
         };
         let form = &self.forms[index as usize];
         form.apply(&mut object, &mut self.values, &mut self.memo, &mut self.budget, &mut self.work)?;
@@ -150,12 +152,11 @@ impl Decoder {
         let kind = VERBS.get((verb & (INFERRED - 1)) as usize).filter(|_| verb < 2 * INFERRED);
         let kind = *kind.ok_or_else(|| format!("verb {verb} is not known"))?;
         let text = |field: &str| object["metadata"][field].as_text().cloned().unwrap_or_default();
-        let (named, old) = known.map_or((None, None), |(key, uid, rv)| (Some((key, uid)), Some(rv)));
-        let (key, uid) = match named.filter(|_| !names) {
+        let (key, uid) = match named {
             Some(named) => named,
             None => (ObjectKey::of(&object).ok_or("an object has no kind or name")?, text("uid")),
         };
-        let rv = new.or(old.filter(|_| !versions)).unwrap_or_else(|| text("resourceVersion"));
+        let rv = new.or(old).unwrap_or_else(|| text("resourceVersion"));
         if kind != Verb::Deleted {
             let (object, key, uid, rv) = (object.clone(), key.clone(), uid.clone(), rv.clone());
             self.objects[number] = Some(Known { object, key, uid, rv });
