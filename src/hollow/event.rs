@@ -2,14 +2,14 @@
 //! `kubelet.go`, `kubelet_node_status.go` and `cm/node_container_manager_linux.go`, v1.37.2) and kube-proxies
 //! (`cmd/kube-proxy/app/server.go`).
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::SecondsFormat;
 use serde::Serialize;
 use serde_json::json;
 
 use super::fleet::Instants;
 use super::pod::{ContainerShape, Told};
 use crate::k8s::Request;
-use crate::model::{ObjectKey, Text, TraceTime};
+use crate::model::{ObjectKey, Text};
 
 /// What a node tells about itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,7 +83,7 @@ pub(super) fn post_of_node(name: &str, uid: &str, told: NodeTold, now: Instants)
     };
     let time = now.wall.to_rfc3339_opts(SecondsFormat::Secs, true);
     let involved = Involved { api_version: "v1", kind: "Node", namespace: None, name, uid, field_path: None };
-    let about = Posted { id, namespace: "default", involved, node: name, time: Some(&time) };
+    let about = Posted { id, namespace: "default", involved, node: name, time: &time };
     about.request(reason, &message, "Normal")
 }
 
@@ -93,7 +93,7 @@ struct Posted<'a> {
     namespace: &'a str,
     involved: Involved<'a>,
     node: &'a str,
-    time: Option<&'a str>,
+    time: &'a str,
 }
 
 impl Posted<'_> {
@@ -135,10 +135,8 @@ struct Event<'a> {
     reason: &'static str,
     message: &'a str,
     source: Source<'a>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    first_timestamp: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    last_timestamp: Option<&'a str>,
+    first_timestamp: &'a str,
+    last_timestamp: &'a str,
     count: u32,
     #[serde(rename = "type")]
     severity: &'static str,
@@ -171,9 +169,8 @@ struct Source<'a> {
     host: &'a str,
 }
 
-/// The request that posts an event about a container. `wall` is absent where nobody looks at a clock: then the time is
-/// the API server's.
-pub(super) fn post(about: &About<'_>, told: Told, now: TraceTime, wall: Option<DateTime<Utc>>) -> Request {
+/// The request that posts an event about a container.
+pub(super) fn post(about: &About<'_>, told: Told, now: Instants) -> Request {
     let ObjectKey { namespace, name, .. } = about.key;
     let (container, image) = (&about.container.name, &about.container.image);
     let (reason, message) = match told {
@@ -186,9 +183,9 @@ pub(super) fn post(about: &About<'_>, told: Told, now: TraceTime, wall: Option<D
             ("BackOff", format!("Back-off restarting failed container {container} in pod {pod}"))
         }
     };
-    let time = wall.map(|wall| wall.to_rfc3339_opts(SecondsFormat::Secs, true));
+    let time = now.wall.to_rfc3339_opts(SecondsFormat::Secs, true);
     // Unique among the events of one pod: a container is told of once at an instant for a reason.
-    let suffix = format!("{reason}.{container}.{:x}", now.as_nanos()).to_lowercase();
+    let suffix = format!("{reason}.{container}.{:x}", now.trace.as_nanos()).to_lowercase();
     let namespace = namespace.as_deref().unwrap_or("default");
     let involved = Involved {
         api_version: "v1",
@@ -198,19 +195,16 @@ pub(super) fn post(about: &About<'_>, told: Told, now: TraceTime, wall: Option<D
         uid: about.uid,
         field_path: Some(format!("spec.containers{{{container}}}")),
     };
-    let posted = Posted {
-        id: format!("{name}.{suffix}"),
-        namespace,
-        involved,
-        node: about.node,
-        time: time.as_deref(),
-    };
+    let posted =
+        Posted { id: format!("{name}.{suffix}"), namespace, involved, node: about.node, time: &time };
     posted.request(reason, &message, if told == Told::BackOff { "Warning" } else { "Normal" })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::TraceTime;
+    use chrono::DateTime;
     use std::collections::HashSet;
 
     #[test]

@@ -7,7 +7,6 @@ use serde::Deserialize;
 
 use super::address::{Addresses, PodAddresses, Range};
 use super::behaviour::PodBehaviour;
-use super::event::{self, NodeTold};
 use super::pod::{
     Habits, Obligation, PodEffect, PodInput, PodLife, PodShape, Resize, Shapes, Stage, Told, Transitions,
     Usage, admit,
@@ -21,12 +20,14 @@ mod hosted;
 mod images;
 mod look;
 mod outbox;
+mod telling;
 #[cfg(test)]
 mod tests;
 
 pub use hosted::NodeNews;
 use hosted::{HollowNode, Hosted, resumed_addresses, start_second};
 use outbox::Outbox;
+use telling::{About, Telling};
 
 /// One moment on both time lines: the trace's, which decides, and the wall clock's, which objects show.
 #[derive(Debug, Clone, Copy)]
@@ -116,7 +117,8 @@ pub struct Fleet {
     looks: Timers<Text>,
     /// Pods with something to send, in the order in which it came up.
     ready: VecDeque<(TraceTime, Text)>,
-    events: VecDeque<HollowRequest>,
+    /// Events to be posted.
+    tellings: VecDeque<Telling>,
 }
 
 impl std::fmt::Debug for Fleet {
@@ -141,7 +143,7 @@ impl Fleet {
             timers: Timers::default(),
             looks: Timers::default(),
             ready: VecDeque::new(),
-            events: VecDeque::new(),
+            tellings: VecDeque::new(),
         }
     }
 
@@ -255,7 +257,7 @@ impl Fleet {
         if ended_elsewhere {
             // Pod garbage collection, or whoever else may write a status.
             hosted.life.phase = pod.phase();
-            if !matches!(hosted.life.stage, Stage::Terminating(_) | Stage::Down | Stage::Removed) {
+            if !matches!(hosted.life.stage, Stage::Terminating { .. } | Stage::Down | Stage::Removed) {
                 hosted.life.stage = Stage::Ended;
             }
             let (name, shape) = (hosted.node.clone(), hosted.shape.clone());
@@ -386,14 +388,6 @@ impl Fleet {
         }
     }
 
-    /// A node tells something about itself, as an event.
-    pub fn tell_node(&mut self, name: &str, told: NodeTold, now: Instants) {
-        let key = ObjectKey { kind: "Node".into(), namespace: None, name: name.into() };
-        let uid = self.nodes.get(name).map(|node| node.uid.as_str()).unwrap_or_default();
-        let request = event::post_of_node(name, uid, told, now);
-        self.events.push_back(HollowRequest::unanswered(key, now.trace, request));
-    }
-
     /// Whether anything is owed: armed, waiting to be sent, or sent without an answer.
     pub fn owes(&self) -> bool {
         self.next_due().is_some() || self.pods.values().any(|pod| pod.outbox.flight.is_some())
@@ -402,7 +396,7 @@ impl Fleet {
     /// When the next obligation is due.
     pub fn next_due(&self) -> Option<TraceTime> {
         let waiting = self.ready.front().map(|(due, _)| *due);
-        let event = self.events.front().map(|event| event.due);
+        let event = self.tellings.front().map(|telling| telling.due);
         let timers = [self.timers.next_due(), self.looks.next_due()];
         waiting.into_iter().chain(event).chain(timers.into_iter().flatten()).min()
     }
@@ -410,8 +404,8 @@ impl Fleet {
     /// Meets the next obligations that are due at or before `now`, up to the first that needs a request.
     pub fn fire_next(&mut self, now: Instants) -> Option<HollowRequest> {
         loop {
-            if let Some(event) = self.events.pop_front() {
-                return Some(event);
+            if let Some(telling) = self.tellings.pop_front() {
+                return Some(self.event(telling, now.wall));
             }
             while let Some((_, uid)) = self.ready.pop_front() {
                 if let Some(request) = self.request(&uid, now.wall) {
@@ -431,15 +425,11 @@ impl Fleet {
             }
             // From the due time, not from now: a late driver must not stretch the pod's run time.
             let wall = now.wall.timestamp();
-            self.step_at(&uid, PodInput::Due(obligation, wall), due, Some(now.wall));
+            self.step(&uid, PodInput::Due(obligation, wall), due);
         }
     }
 
     fn step(&mut self, uid: &Text, input: PodInput, now: TraceTime) {
-        self.step_at(uid, input, now, None);
-    }
-
-    fn step_at(&mut self, uid: &Text, input: PodInput, now: TraceTime, wall: Option<DateTime<Utc>>) {
         let Some(hosted) = self.pods.get_mut(uid) else { return };
         let Some(node) = self.nodes.get_mut(&hosted.node) else { return };
         let was_active = hosted.life.is_active();
@@ -460,14 +450,16 @@ impl Fleet {
                     if told == Told::Pulled {
                         pulled.push(shape.containers[usize::from(container)].image.clone());
                     }
-                    let about = event::About {
-                        key: &hosted.key,
-                        uid,
-                        node: &hosted.node,
-                        container: &shape.containers[usize::from(container)],
+                    let (key, node) = (hosted.key.clone(), hosted.node.clone());
+                    let about = About::Container {
+                        key,
+                        uid: uid.clone(),
+                        node,
+                        shape: shape.clone(),
+                        container,
+                        told,
                     };
-                    let request = event::post(&about, told, now, wall);
-                    self.events.push_back(HollowRequest::unanswered(hosted.key.clone(), now, request));
+                    self.tellings.push_back(Telling { due: now, about });
                 }
             }
         }

@@ -102,12 +102,48 @@ pub(super) struct SeenContainer {
     pub(super) name: Text,
     pub(super) image: Text,
     pub(super) restart_policy: Text,
+    pub(super) restart_policy_rules: Vec<SeenRestartRule>,
     pub(super) resources: SeenResources,
     pub(super) env: Vec<Env>,
     pub(super) env_from: Vec<Refers>,
     pub(super) ports: Vec<Port>,
     pub(super) startup_probe: Option<SeenProbe>,
     pub(super) readiness_probe: Option<SeenProbe>,
+    lifecycle: Lifecycle,
+}
+
+/// What a container does when it exits with certain codes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct SeenRestartRule {
+    pub(super) action: Text,
+    pub(super) exit_codes: Option<SeenExitCodes>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Deserialize)]
+#[serde(default)]
+pub(super) struct SeenExitCodes {
+    pub(super) operator: Text,
+    pub(super) values: Vec<i32>,
+}
+
+/// Hooks, as far as they say how long they take.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Lifecycle {
+    pre_stop: Hook,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Deserialize)]
+#[serde(default)]
+struct Hook {
+    sleep: Sleep,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Deserialize)]
+#[serde(default)]
+struct Sleep {
+    seconds: u64,
 }
 
 /// When a probe is made; what it asks does not matter, since it succeeds.
@@ -131,10 +167,20 @@ impl SeenProbe {
 }
 
 impl SeenContainer {
+    /// From its start until its startup probe has succeeded.
+    pub(super) fn started_after(&self) -> Duration {
+        self.startup_probe.map_or(Duration::ZERO, SeenProbe::succeeds_after)
+    }
+
     /// From its start until it is ready: the readiness probe waits for the startup probe.
     pub(super) fn ready_after(&self) -> Duration {
-        let after = |probe: Option<SeenProbe>| probe.map_or(Duration::ZERO, SeenProbe::succeeds_after);
-        after(self.readiness_probe).max(after(self.startup_probe))
+        let by_own = self.readiness_probe.map_or(Duration::ZERO, SeenProbe::succeeds_after);
+        by_own.max(self.started_after())
+    }
+
+    /// How long its preStop hook sleeps; what others do takes no time here.
+    pub(super) fn pre_stop(&self) -> Duration {
+        Duration::from_secs(self.lifecycle.pre_stop.sleep.seconds)
     }
 }
 

@@ -18,6 +18,11 @@ pub struct ObjectKey {
 }
 
 impl ObjectKey {
+    /// The key of a node.
+    pub fn node(name: impl Into<Text>) -> ObjectKey {
+        ObjectKey { kind: "Node".into(), namespace: None, name: name.into() }
+    }
+
     /// The key of an object, `None` where it lacks `kind`, `apiVersion` or a name.
     pub fn of(object: &Json) -> Option<ObjectKey> {
         let kind = object["kind"].as_text()?;

@@ -74,7 +74,7 @@ impl Fleet {
         if own.is_silent {
             return None;
         }
-        let key = ObjectKey { kind: "Node".into(), namespace: None, name: node.clone() };
+        let key = ObjectKey::node(node.clone());
         let request = Request::patch(&NODE, &key, Some("status"), PatchType::Strategic, &own.images.status());
         Some(HollowRequest::unanswered(key, due, request))
     }

@@ -19,7 +19,7 @@ impl Fleet {
 
     /// How many requests wait to be sent.
     pub fn queued(&self) -> usize {
-        self.ready.len() + self.events.len()
+        self.ready.len() + self.tellings.len()
     }
 
     /// The address of a node.

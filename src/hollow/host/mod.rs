@@ -66,7 +66,7 @@ impl Profile {
             reports_steps: faithful,
             posts_events: faithful,
             admits: true,
-            probes: true,
+            probes_and_hooks: true,
         }
     }
 }

@@ -146,7 +146,7 @@ impl Shared {
     /// Posts events of a node about itself, if its profile does.
     fn tell(&self, name: &str, told: impl IntoIterator<Item = NodeTold>) {
         if self.options.profile.habits().posts_events {
-            let now = instants(&*self.clock);
+            let now = self.clock.now();
             self.driver.tell(|fleet| told.into_iter().for_each(|told| fleet.tell_node(name, told, now)));
         }
     }
@@ -181,7 +181,7 @@ impl Shared {
 
     fn start_proxy(&self, name: &Text) {
         self.own.watch(name, informer::of_proxy(name));
-        let now = instants(&*self.clock);
+        let now = self.clock.now();
         self.driver.tell(|fleet| fleet.tell_node(name, NodeTold::ProxyStarting, now));
     }
 
@@ -280,7 +280,7 @@ impl Shared {
                 self.tell(&name, news.told);
                 if !news.allocatable.is_empty() {
                     let status = json!({"status": {"allocatable": news.allocatable}});
-                    let key = ObjectKey { kind: "Node".into(), namespace: None, name: name.clone() };
+                    let key = ObjectKey::node(name.clone());
                     self.send(&name, Request::patch(&NODE, &key, Some("status"), PatchType::Merge, &status));
                 }
                 let failure = node.metadata.annotations.get(FAILURE_ANNOTATION);
@@ -386,7 +386,7 @@ impl Shared {
             if !self.options.morph.kubelet {
                 return Ok(());
             }
-            let key = ObjectKey { kind: "Node".into(), namespace: None, name: name.into() };
+            let key = ObjectKey::node(name);
             match send_brief(&self.client, &Request::delete(&NODE, &key, None, None)).await {
                 Err(error) if error.status() != Some(404) => Err(error),
                 _ => Ok(()),

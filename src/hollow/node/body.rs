@@ -20,7 +20,7 @@ pub(in crate::hollow) struct Identity {
 
 impl Identity {
     fn key(&self) -> ObjectKey {
-        ObjectKey { kind: "Node".into(), namespace: None, name: self.name.clone() }
+        ObjectKey::node(self.name.clone())
     }
 
     pub(super) fn read(&self) -> Request {

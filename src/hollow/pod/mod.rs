@@ -1,9 +1,13 @@
 //! One pod on a hollow node: what it looks like, how it lives, what its status says. All pure.
 
 mod admission;
+mod container;
 mod life;
+mod restart;
 mod shape;
 mod status;
+mod step;
+mod stop;
 #[cfg(test)]
 mod tests;
 

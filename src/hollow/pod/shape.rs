@@ -3,27 +3,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::admission::Placement;
+use super::restart::{RestartPolicy, Restarts};
 use crate::hollow::seen::{SeenContainer, SeenPod, SeenResources};
 use crate::model::Text;
-
-/// What happens to a container that exits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(in crate::hollow) enum RestartPolicy {
-    Always,
-    OnFailure,
-    Never,
-}
-
-impl RestartPolicy {
-    /// Whether a container that exits with this code is started again.
-    pub(super) fn restarts(self, code: i32) -> bool {
-        match self {
-            RestartPolicy::Always => true,
-            RestartPolicy::OnFailure => code != 0,
-            RestartPolicy::Never => false,
-        }
-    }
-}
 
 /// A container as its pod's spec has it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -32,8 +14,14 @@ pub(in crate::hollow) struct ContainerShape {
     pub(in crate::hollow) image: Text,
     /// An init container that goes on running (KEP-753).
     pub(super) is_sidecar: bool,
-    /// From its start, by its probes.
+    /// What follows when it exits.
+    pub(super) restarts: Restarts,
+    /// From its start, by its startup probe.
+    pub(super) started_after: Duration,
+    /// From its start, by all its probes.
     pub(super) ready_after: Duration,
+    /// From when its pod is deleted until it is asked to stop, by its hook.
+    pub(super) pre_stop: Duration,
     pub(in crate::hollow) resources: SeenResources,
 }
 
@@ -44,7 +32,6 @@ pub(in crate::hollow) struct PodShape {
     pub(in crate::hollow) containers: Vec<ContainerShape>,
     /// How many of them are init containers.
     pub(in crate::hollow) inits: usize,
-    pub(super) restart: RestartPolicy,
     pub(in crate::hollow) host_network: bool,
     /// Types of the conditions that somebody else sets before the pod is ready.
     pub(super) gates: Vec<Text>,
@@ -57,21 +44,24 @@ pub(in crate::hollow) struct PodShape {
 impl PodShape {
     pub(super) fn of(pod: &SeenPod) -> PodShape {
         let spec = &pod.spec;
-        let container = |seen: &SeenContainer| ContainerShape {
+        let policy = RestartPolicy::named(&spec.restart_policy).unwrap_or(RestartPolicy::Always);
+        let container = |(seen, is_init): (&SeenContainer, bool)| ContainerShape {
             name: seen.name.clone(),
             image: seen.image.clone(),
-            is_sidecar: seen.restart_policy == "Always",
+            is_sidecar: is_init && seen.restart_policy == "Always",
+            restarts: Restarts::of(seen, is_init, policy),
+            started_after: seen.started_after(),
             ready_after: seen.ready_after(),
+            pre_stop: seen.pre_stop(),
             resources: seen.resources.clone(),
         };
+        let inits = spec.init_containers.iter().map(|seen| (seen, true));
         PodShape {
-            containers: spec.init_containers.iter().chain(&spec.containers).map(container).collect(),
+            containers: inits
+                .chain(spec.containers.iter().map(|seen| (seen, false)))
+                .map(container)
+                .collect(),
             inits: spec.init_containers.len(),
-            restart: match spec.restart_policy.as_str() {
-                "Never" => RestartPolicy::Never,
-                "OnFailure" => RestartPolicy::OnFailure,
-                _ => RestartPolicy::Always,
-            },
             host_network: spec.host_network,
             gates: spec.readiness_gates.iter().map(|gate| gate.condition_type.clone()).collect(),
             deadline: spec.active_deadline_seconds,

@@ -6,8 +6,9 @@ use std::borrow::Cow;
 use chrono::{DateTime, SecondsFormat};
 use serde::Serialize;
 
-use super::life::{Container, ContainerState, Exit, PodLife, Stage};
-use super::shape::PodShape;
+use super::container::{Container, ContainerState, Exit};
+use super::life::{PodLife, Stage};
+use super::shape::{ContainerShape, PodShape};
 use crate::hollow::address::PodAddresses;
 use crate::hollow::seen::{SeenResources, is_zero};
 use crate::model::Phase;
@@ -48,7 +49,7 @@ pub(in crate::hollow) struct StatusOf<'a> {
 
 impl StatusOf<'_> {
     fn containers_are_ready(&self) -> bool {
-        self.life.phase == Phase::Running && main(self.life, self.shape).iter().all(Container::is_ready)
+        self.life.phase == Phase::Running && unready(self, false).is_empty()
     }
 
     /// Whether its condition Ready holds.
@@ -170,7 +171,7 @@ struct Terminated {
 
 /// The patch that brings the API's status to what it is at this wall-clock second.
 pub(in crate::hollow) fn patch(of: &StatusOf<'_>, transitions: &mut Transitions, wall: i64) -> Vec<u8> {
-    let rejected = of.life.phase == Phase::Failed && of.life.containers.is_empty();
+    let rejected = of.life.phase == Phase::Failed && of.life.start_time.is_none();
     let ips: Vec<String> = pod_ips(of);
     let status = Status {
         observed_generation: of.generation,
@@ -227,12 +228,12 @@ fn conditions<'a>(of: &StatusOf<'a>, transitions: &mut Transitions, wall: i64) -
     let initialized: Verdict<'_> = if is_initialized || shape.inits == 0 || life.phase == Phase::Succeeded {
         Ok(())
     } else {
-        Err(("ContainersNotInitialized", Some(unready(of, true, "incomplete"))))
+        Err(("ContainersNotInitialized", Some(unready_message(of, true, "incomplete"))))
     };
     let containers: Verdict<'_> = match ended {
         Some(reason) => Err((reason, None)),
         None if of.containers_are_ready() => Ok(()),
-        None => Err(("ContainersNotReady", Some(unready(of, false, "unready")))),
+        None => Err(("ContainersNotReady", Some(unready_message(of, false, "unready")))),
     };
     let ready = containers.clone().and_then(|()| gates(of));
     let verdicts = [if sandbox { Ok(()) } else { Err(("", None)) }, initialized, ready, containers];
@@ -289,25 +290,25 @@ fn gates<'a>(of: &StatusOf<'a>) -> Verdict<'a> {
     }
 }
 
-fn main<'a>(life: &'a PodLife, shape: &PodShape) -> &'a [Container] {
-    life.containers.get(shape.inits..).unwrap_or_default()
+/// The names of the containers that hold their pod back: of those that run first, which are not through yet; of those that
+/// go on running (`pkg/kubelet/status/generate.go`, v1.37.2, counts sidecars to both), which are not ready.
+fn unready<'a>(of: &StatusOf<'a>, inits: bool) -> Vec<&'a str> {
+    let holds_back = |(n, shape): &(usize, &ContainerShape)| {
+        let is_init = *n < of.shape.inits;
+        let container = of.life.containers.get(*n);
+        match (inits, shape.is_sidecar) {
+            (true, true) => is_init && !container.is_some_and(Container::is_started),
+            (true, false) => is_init && container.and_then(Container::exit_code) != Some(0),
+            (false, is_sidecar) => (!is_init || is_sidecar) && !container.is_some_and(Container::is_ready),
+        }
+    };
+    let containers = of.shape.containers.iter().enumerate();
+    containers.filter(holds_back).map(|(_, shape)| shape.name.as_str()).collect()
 }
 
 /// `containers with unready status: [a b]`.
-fn unready<'a>(of: &StatusOf<'_>, inits: bool, what: &str) -> Cow<'a, str> {
-    let range = if inits { 0..of.shape.inits } else { of.shape.inits..of.shape.containers.len() };
-    let is_done = |n: &usize| {
-        let Some(container) = of.life.containers.get(*n) else { return false };
-        match container.state {
-            ContainerState::Running(_) if inits => of.shape.containers[*n].is_sidecar,
-            ContainerState::Running(_) => container.is_ready(),
-            ContainerState::Exited(exit) => inits && exit.code == 0,
-            ContainerState::Waiting | ContainerState::BackingOff => false,
-        }
-    };
-    let names: Vec<&str> =
-        range.filter(|n| !is_done(n)).map(|n| of.shape.containers[n].name.as_str()).collect();
-    format!("containers with {what} status: [{}]", names.join(" ")).into()
+fn unready_message<'a>(of: &StatusOf<'_>, inits: bool, what: &str) -> Cow<'a, str> {
+    format!("containers with {what} status: [{}]", unready(of, inits).join(" ")).into()
 }
 
 fn statuses<'a>(of: &StatusOf<'a>, inits: bool) -> Vec<ContainerStatus<'a>> {
@@ -330,7 +331,7 @@ fn container_status<'a>(of: &StatusOf<'a>, n: usize) -> ContainerStatus<'a> {
         container_id: (state != ContainerState::Waiting)
             .then(|| format!("hollow://{}/{}/{restarts}", of.uid, shape.name)),
         ready: container.is_some_and(Container::is_ready) || (n < of.shape.inits && is_done),
-        started: running,
+        started: container.is_some_and(Container::is_started),
         restart_count: restarts,
         state: state_of(state, of.life, n < of.shape.inits || of.shape.inits == 0),
         last_state: State { terminated: container.and_then(|c| c.last).map(terminated), ..State::default() },

@@ -16,7 +16,7 @@ const HABITS: Habits = Habits {
     reports_steps: false,
     posts_events: true,
     admits: true,
-    probes: true,
+    probes_and_hooks: true,
 };
 
 /// A pod that is driven by hand: what is armed comes due in order.
@@ -142,12 +142,15 @@ fn a_container_is_ready_when_its_probes_would_have_succeeded() {
         let reports = pod.until(seconds).iter().filter(|effect| **effect == PodEffect::Report).count();
         (reports > 0, PodView(&pod.status()).is_ready())
     };
-    assert_eq!((ready(&mut pod, 1).1, ready(&mut pod, 11)), (false, (false, false)), "probed at 9 s first");
+    let started = |pod: &mut Played| pod.status()["status"]["containerStatuses"][0]["started"] == true;
+    assert_eq!((ready(&mut pod, 1).1, started(&mut pod)), (false, false));
+    assert_eq!((ready(&mut pod, 2), started(&mut pod)), ((true, false), true));
+    assert_eq!(ready(&mut pod, 11), (false, false), "probed at 9 s first");
     assert_eq!(condition(&pod.status(), "ContainersReady")["message"], "containers with unready status: [a]");
     assert_eq!(ready(&mut pod, 12), (true, true));
     assert_eq!(ready(&mut pod, 100), (true, false), "started again after a crash");
     assert_eq!(ready(&mut pod, 112), (true, true));
-    pod.habits.probes = false;
+    pod.habits.probes_and_hooks = false;
     pod.until(200);
     assert_eq!(ready(&mut pod, 211), (true, true), "after a wait of ten seconds, at once");
 }
@@ -265,26 +268,88 @@ fn readiness_gates_hold_a_pod_back() {
 #[test]
 fn a_deletion_takes_as_long_as_the_containers_but_not_longer_than_the_grace_period() {
     let slow = || PodBehaviour { termination: Duration::from_secs(20), ..PodBehaviour::default() };
-    for (grace, gone) in [(30, 20), (5, 5), (0, 0)] {
+    let ends = [(30, 20, Phase::Succeeded), (5, 5, Phase::Failed), (0, 2, Phase::Failed)];
+    for (grace, gone, phase) in ends {
         let mut pod = Played::new(&spec("Always"), slow());
         pod.until(0);
         pod.take(PodInput::DeletionAsked(Duration::from_secs(grace)));
         let killing = [PodEffect::Tell(Told::Killing, 0), PodEffect::Tell(Told::Killing, 1)];
-        if gone > 0 {
-            assert_eq!(pod.until(gone - 1), killing);
-        }
-        assert_eq!(
-            pod.until(gone)[killing.len() * usize::from(gone == 0)..],
-            [PodEffect::Report, PodEffect::Remove]
-        );
-        assert_eq!(pod.life.phase, Phase::Succeeded);
+        assert_eq!(pod.until(gone - 1), killing);
+        assert_eq!(pod.until(gone), [PodEffect::Report, PodEffect::Remove]);
+        assert_eq!(pod.life.phase, phase);
     }
     let mut pod = Played::new(&spec("Always"), slow());
     pod.until(0);
     pod.take(PodInput::DeletionAsked(Duration::from_secs(30)));
-    pod.take(PodInput::DeletionAsked(Duration::from_secs(1)));
-    pod.until(1);
+    pod.take(PodInput::DeletionAsked(Duration::from_secs(5)));
+    pod.until(5);
     assert_eq!(pod.life.stage, Stage::Removed, "a second request may shorten the first");
+}
+
+#[test]
+fn what_is_deleted_before_it_is_done_has_failed() {
+    for (policy, started, phase, code) in [
+        ("Never", true, Phase::Failed, 143),
+        ("OnFailure", true, Phase::Failed, 143),
+        ("Always", true, Phase::Succeeded, 0),
+        ("Always", false, Phase::Failed, 137),
+    ] {
+        let mut how = exits(3600, 0, 0);
+        how.start_latency = Duration::from_secs(10 * u64::from(!started));
+        let mut pod = Played::new(&spec(policy), how);
+        pod.until(5);
+        pod.take(PodInput::DeletionAsked(Duration::from_secs(30)));
+        assert!(pod.until(5).ends_with(&[PodEffect::Report, PodEffect::Remove]));
+        let first = pod.status()["status"]["containerStatuses"][0]["state"]["terminated"].clone();
+        assert_eq!((pod.life.phase, first["exitCode"].as_i64()), (phase, Some(code)), "{policy} {started}");
+    }
+}
+
+#[test]
+fn a_container_is_asked_to_stop_after_its_hook() {
+    let mut spec = spec("Always");
+    spec["containers"][1]["lifecycle"] = json!({"preStop": {"sleep": {"seconds": 7}}});
+    let mut pod = Played::new(&spec, PodBehaviour::default());
+    pod.until(0);
+    pod.take(PodInput::DeletionAsked(Duration::from_secs(30)));
+    assert!(!pod.until(6).contains(&PodEffect::Remove));
+    assert!(pod.until(7).contains(&PodEffect::Remove));
+}
+
+#[test]
+fn a_sidecar_holds_back_what_comes_after_it_until_it_has_started() {
+    let spec = json!({"containers": [{"name": "main"}], "initContainers": [{"name": "side", "restartPolicy": "Always",
+        "startupProbe": {"periodSeconds": 3, "initialDelaySeconds": 3}, "readinessProbe": {"initialDelaySeconds": 8}}]});
+    let mut pod = Played::new(&spec, PodBehaviour::default());
+    let mut look = |seconds| {
+        pod.until(seconds);
+        let status = pod.status();
+        let side = &status["status"]["initContainerStatuses"][0];
+        let is_true = |kind| condition(&status, kind)["status"] == "True";
+        (side["started"] == true, side["ready"] == true, is_true("Initialized"), is_true("Ready"))
+    };
+    assert_eq!(look(2), (false, false, false, false));
+    assert_eq!(look(3), (true, false, true, false));
+    assert_eq!(look(8), (true, true, true, true));
+    assert_eq!(pod.life.phase, Phase::Running);
+}
+
+#[test]
+fn a_rule_may_start_all_containers_again() {
+    let spec = json!({"restartPolicy": "Never", "initContainers": [{"name": "i"}], "containers": [{"name": "a",
+        "restartPolicy": "Never", "restartPolicyRules": [
+            {"action": "RestartAllContainers", "exitCodes": {"operator": "In", "values": [1]}}]}]});
+    let mut pod = Played::new(&spec, exits(5, 0, 2));
+    let mut look = |seconds| {
+        pod.until(seconds);
+        let status = pod.status();
+        let restarts = |list: &str| status["status"][list][0]["restartCount"].as_i64();
+        (pod.life.phase, restarts("initContainerStatuses"), restarts("containerStatuses"))
+    };
+    assert_eq!(look(4), (Phase::Running, Some(0), Some(0)));
+    assert_eq!(look(5), (Phase::Running, Some(1), Some(1)), "down, and seen a second later");
+    assert_eq!(look(11), (Phase::Running, Some(2), Some(2)));
+    assert_eq!(look(17), (Phase::Succeeded, Some(2), Some(2)));
 }
 
 /// As hollow kubelets of kubemark v1.37.2 do by the API server's audit log, but for the events.
@@ -352,7 +417,7 @@ fn inputs() -> impl Strategy<Value = PodInput> {
         Just(Obligation::Admit),
         Just(Obligation::Start),
         (0..3u16, 0..3u32).prop_map(|(container, restarts)| Obligation::Exit { container, restarts }),
-        (0..3u16).prop_map(|container| Obligation::Restart { container }),
+        (0..3u16, 0..3u32).prop_map(|(container, restarts)| Obligation::Restart { container, restarts }),
         Just(Obligation::Deadline),
         Just(Obligation::Finish),
         Just(Obligation::Terminate),

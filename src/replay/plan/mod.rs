@@ -225,8 +225,7 @@ impl Action {
 
     /// The object that it is about.
     pub fn key(&self) -> ObjectKey {
-        let node = |name: &str| ObjectKey { kind: "Node".into(), namespace: None, name: name.into() };
-        let of = |object: &Json| ObjectKey::of(object).unwrap_or_else(|| node(""));
+        let of = |object: &Json| ObjectKey::of(object).unwrap_or_else(|| ObjectKey::node(""));
         match self {
             Action::CreateContext { object, .. } | Action::CreateNode { object } => of(object),
             Action::CreatePod(submission) => of(&submission.object),
@@ -234,7 +233,7 @@ impl Action {
             | Action::DeleteContext { key, .. }
             | Action::UpdatePod { key, .. }
             | Action::DeletePod { key, .. } => key.clone(),
-            Action::UpdateNode { name, .. } | Action::DeleteNode { name } => node(name),
+            Action::UpdateNode { name, .. } | Action::DeleteNode { name } => ObjectKey::node(name.as_str()),
         }
     }
 }
