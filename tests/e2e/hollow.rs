@@ -104,6 +104,7 @@ fn workloads_end_as_on_kubelets() {
     stateful_set(api);
     daemon_set(api);
     jobs(api);
+    interrupted_job(api);
     eviction(api);
     preemption(api);
     finalizer_and_force(api);
@@ -115,10 +116,9 @@ fn workloads_end_as_on_kubelets() {
     });
     let events = api.list("/api/v1/namespaces/default/events");
     for reason in ["Pulled", "Created", "Started", "Killing"] {
-        assert!(
-            events.iter().any(|e| e["reason"] == reason && e["source"]["component"] == "kubelet"),
-            "{reason}"
-        );
+        let is_it = |e: &&Json| e["reason"] == reason && e["source"]["component"] == "kubelet";
+        let told: Vec<&Json> = events.iter().filter(is_it).collect();
+        assert!(!told.is_empty() && told.iter().all(|e| !e["lastTimestamp"].is_null()), "{reason}");
     }
     lab.stop();
     assert_eq!(lab.api.list("/api/v1/nodes").len(), 0, "removed at the end");
@@ -200,6 +200,41 @@ fn jobs(api: &Api) {
     api.until("the job succeeds after a restart", |api| is(&status(api, "stubborn"), "Complete"));
     let stubborn = &pods(api, "stubborn")[0];
     assert_eq!(stubborn["status"]["containerStatuses"][0]["restartCount"], 1);
+}
+
+/// What is taken from a Job before it is done, by whom ever, does not count as done.
+fn interrupted_job(api: &Api) {
+    let mut template = template("long", &json!({"kubereel.dev/run-seconds": "3600"}));
+    template["spec"]["restartPolicy"] = "Never".into();
+    api.post(
+        &format!("{BATCH}/jobs"),
+        &json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "long"},
+            "spec": {"completions": 2, "parallelism": 2, "template": template}}),
+    );
+    let running = |api: &Api| {
+        let mut names: Vec<String> = pods(api, "long")
+            .iter()
+            .filter(|pod| is_ready(pod))
+            .map(|pod| PodView(pod).name().to_owned())
+            .collect();
+        names.sort();
+        names
+    };
+    api.until("both pods of the job run", |api| running(api).len() == 2);
+    let first = running(api);
+    api.delete(&format!("{PODS}/{}", first[0]), None);
+    let eviction = json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": first[1]}});
+    api.try_post(&format!("{PODS}/{}/eviction", first[1]), &eviction).unwrap();
+    api.until("the job has made two others", |api| {
+        let now = running(api);
+        now.len() == 2 && !now.iter().any(|name| first.contains(name))
+    });
+    api.until("it counts both as failed", |api| {
+        let status = api.get(&format!("{BATCH}/jobs/long"))["status"].clone();
+        status["failed"] == 2 && status["succeeded"].as_i64().unwrap_or_default() == 0
+    });
+    api.patch(&format!("{BATCH}/jobs/long"), &json!({"spec": {"parallelism": 0}}));
+    api.until("its pods are gone", |api| pods(api, "long").is_empty());
 }
 
 /// A drain is a cordon and an eviction for each pod; a disruption budget refuses those that are too many.

@@ -84,6 +84,12 @@ fn a_node_asks_what_its_kubelet_and_its_proxy_ask() {
     watches_and_events(&api, &log);
     the_life_of_a_pod(&api, &log);
     api.pod("default", &probed());
+    api.pod("default", &unstarted());
+    api.until("it runs, and its startup probe has not succeeded", |api| {
+        let container = api.get(&format!("{PODS}/unstarted"))["status"]["containerStatuses"][0].clone();
+        !container["state"]["running"].is_null() && container["started"] == false
+    });
+    restart_rules(&api);
     static_pods(&api);
     admission(&api);
     probes_and_images(&api);
@@ -175,10 +181,22 @@ fn the_life_of_a_pod(api: &Api, log: &Path) {
     assert_eq!(of_pod("delete pods"), 2, "the test's, and the node's");
 }
 
-/// A pod whose readiness probe is first made after three seconds.
+/// A pod whose startup probe is not made for an hour.
+fn unstarted() -> Value {
+    let mut pod = pod("unstarted", "n-2");
+    pod["spec"]["containers"][0]["startupProbe"] =
+        json!({"exec": {"command": ["true"]}, "initialDelaySeconds": 3600});
+    pod
+}
+
+/// A pod whose probes are first made after two and three seconds, and that stops after four.
 fn probed() -> Value {
     let mut pod = pod("probed", "n-2");
+    pod["metadata"]["finalizers"] = json!(["example.com/hold"]);
     let container = &mut pod["spec"]["containers"][0];
+    container["lifecycle"] = json!({"preStop": {"sleep": {"seconds": 4}}});
+    container["startupProbe"] =
+        json!({"exec": {"command": ["true"]}, "initialDelaySeconds": 2, "periodSeconds": 1});
     container["image"] = "registry.example.com/web:1".into();
     container["readinessProbe"] =
         json!({"exec": {"command": ["true"]}, "initialDelaySeconds": 3, "periodSeconds": 1});
@@ -190,19 +208,52 @@ fn probes_and_images(api: &Api) {
     let path = format!("{PODS}/probed");
     api.until("its probe has succeeded", |api| is_ready(api, &path));
     let pod = api.get(&path);
-    let second = |time: &Json| {
-        let time = chrono::DateTime::parse_from_rfc3339(time.as_str().unwrap());
-        time.unwrap().timestamp()
-    };
     let started = second(&pod["status"]["containerStatuses"][0]["state"]["running"]["startedAt"]);
     let ready = second(&PodView(&pod).condition("Ready").unwrap()["lastTransitionTime"]);
     assert!(ready - started >= 3, "started at {started}, ready at {ready}");
+    assert_eq!(pod["status"]["containerStatuses"][0]["started"], true);
+    hook(api, &path);
     api.until("its node lists its image beside those that it had", |api| {
         let node = api.get("/api/v1/nodes/n-2");
         let names: Vec<&str> =
             node["status"]["images"].items().iter().filter_map(|image| image["names"][0].as_str()).collect();
         ["registry.k8s.io/pause:3.10", "registry.example.com/web:1"].iter().all(|name| names.contains(name))
     });
+}
+
+/// Its containers are asked to stop only after their hook.
+fn hook(api: &Api, path: &str) {
+    api.delete(path, None);
+    let down = |api: &Api| api.get(path)["status"]["containerStatuses"][0]["state"]["terminated"].clone();
+    api.until("it is down", |api| !down(api).is_null());
+    let pod = api.get(path);
+    // The deletion's time is the end of its grace period.
+    let asked = second(&pod["metadata"]["deletionTimestamp"])
+        - pod["spec"]["terminationGracePeriodSeconds"].as_i64().unwrap();
+    let stopped = second(&down(api)["finishedAt"]);
+    assert!(stopped - asked >= 4, "asked at {asked}, down at {stopped}");
+    assert_eq!(down(api)["exitCode"], 0, "it was there to be stopped");
+    api.patch(path, &json!({"metadata": {"finalizers": null}}));
+    api.until("it is gone", |api| api.get(path).is_null());
+}
+
+fn second(time: &Json) -> i64 {
+    chrono::DateTime::parse_from_rfc3339(time.as_str().unwrap()).unwrap().timestamp()
+}
+
+/// A container that is started again by a rule of its own, whatever its pod says.
+fn restart_rules(api: &Api) {
+    let mut pod = pod("phoenix", "n-0");
+    pod["metadata"]["annotations"] = json!({"kubereel.dev/failures": "1", "kubereel.dev/run-seconds": "0.1"});
+    pod["spec"]["restartPolicy"] = "Never".into();
+    let container = &mut pod["spec"]["containers"][0];
+    container["restartPolicy"] = "Never".into();
+    container["restartPolicyRules"] =
+        json!([{"action": "Restart", "exitCodes": {"operator": "In", "values": [1]}}]);
+    api.pod("default", &pod);
+    let status = |api: &Api| api.get(&format!("{PODS}/phoenix"))["status"].clone();
+    api.until("it succeeds", |api| status(api)["phase"] == "Succeeded");
+    assert_eq!(status(api)["containerStatuses"][0]["restartCount"], 1);
 }
 
 fn static_pods(api: &Api) {
