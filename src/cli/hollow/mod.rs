@@ -26,6 +26,10 @@ use crate::pace::{Clock, Stop, SystemClock};
 /// How often the file of node groups is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
+/// How long a process with nothing to do lets answers gather before it looks at them: waking up for each costs more than
+/// an answer, and to a kubelet's work two milliseconds are nothing.
+pub(super) const GATHER: Duration = Duration::from_millis(2);
+
 /// How often the log says how it goes, while nodes are being registered.
 const SAY_EVERY: Duration = Duration::from_secs(5);
 
