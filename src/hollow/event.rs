@@ -123,6 +123,7 @@ pub(super) struct About<'a> {
     pub(super) uid: &'a str,
     pub(super) node: &'a Text,
     pub(super) container: &'a ContainerShape,
+    pub(super) is_init: bool,
 }
 
 #[derive(Serialize)]
@@ -184,6 +185,8 @@ pub(super) fn post(about: &About<'_>, told: Told, now: Instants) -> Request {
         }
     };
     let time = now.wall.to_rfc3339_opts(SecondsFormat::Secs, true);
+    // As `fieldPath` in `pkg/kubelet/container/ref.go`.
+    let list = if about.is_init { "initContainers" } else { "containers" };
     // Unique among the events of one pod: a container is told of once at an instant for a reason.
     let suffix = format!("{reason}.{container}.{:x}", now.trace.as_nanos()).to_lowercase();
     let namespace = namespace.as_deref().unwrap_or("default");
@@ -193,7 +196,7 @@ pub(super) fn post(about: &About<'_>, told: Told, now: Instants) -> Request {
         namespace: Some(namespace),
         name,
         uid: about.uid,
-        field_path: Some(format!("spec.containers{{{container}}}")),
+        field_path: Some(format!("spec.{list}{{{container}}}")),
     };
     let posted =
         Posted { id: format!("{name}.{suffix}"), namespace, involved, node: about.node, time: &time };

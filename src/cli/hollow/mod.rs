@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 use tokio::net::TcpListener;
+use tokio::runtime::{Builder, Runtime};
 use tokio::time::{interval, sleep};
 
 use groups::Source;
@@ -28,10 +29,15 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// How long a process with nothing to do lets answers gather before it looks at them: waking up for each costs more than
 /// an answer, and to a kubelet's work two milliseconds are nothing.
-pub(super) const GATHER: Duration = Duration::from_millis(2);
+const GATHER: Duration = Duration::from_millis(2);
 
 /// How often the log says how it goes, while nodes are being registered.
 const SAY_EVERY: Duration = Duration::from_secs(5);
+
+/// The runtime for many who each do little.
+pub(super) fn runtime() -> std::io::Result<Runtime> {
+    Builder::new_current_thread().on_thread_park(|| std::thread::sleep(GATHER)).enable_all().build()
+}
 
 /// Runs hollow nodes: thousands in one process, which a control plane takes for kubelets.
 ///

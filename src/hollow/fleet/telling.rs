@@ -39,8 +39,9 @@ impl Fleet {
                 (ObjectKey::node(name), request)
             }
             About::Container { key, uid, node, shape, container, told } => {
-                let container = &shape.containers[usize::from(container)];
-                let about = event::About { key: &key, uid: &uid, node: &node, container };
+                let number = usize::from(container);
+                let (container, is_init) = (&shape.containers[number], number < shape.inits);
+                let about = event::About { key: &key, uid: &uid, node: &node, container, is_init };
                 let request = event::post(&about, told, now);
                 (key, request)
             }

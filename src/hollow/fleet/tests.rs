@@ -209,3 +209,40 @@ fn a_node_lists_the_images_of_its_pods_within_a_kubelets_looks() {
     fleet.add_node(&node(json!([old, {"names": ["web"]}])));
     assert_eq!(reports(&mut fleet, 200_000), 0);
 }
+
+#[test]
+fn events_have_their_time_and_name_their_container_even_where_a_deletion_causes_them() {
+    let habits = Habits { posts_events: true, ..Habits::default() };
+    let mut fleet = Fleet::new(|_| PodBehaviour::default()).with_habits(habits);
+    fleet.add_node(&json!({"metadata": {"name": "n1"}}).into());
+    let mut told = |is_deleting: bool| -> Vec<(String, String, String)> {
+        let mut event = pod("n1", is_deleting);
+        let mut object = event.object.to_value();
+        object["spec"]["initContainers"] = json!([{"name": "i"}]);
+        object["spec"]["containers"] = json!([{"name": "c"}]);
+        event = ObjectEvent::new(event.at, event.verb, object).unwrap();
+        fleet.observe(&event, TraceTime::ZERO);
+        let mut told = Vec::new();
+        while let Some(request) = fleet.fire_next(at(0)) {
+            fleet.answered(request.waiting().as_ref(), Outcome::Done, TraceTime::ZERO);
+            let body: serde_json::Value = serde_json::from_slice(request.request.body()).unwrap();
+            if body["kind"] == "Event" {
+                let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+                told.push((
+                    text(&body["reason"]),
+                    text(&body["involvedObject"]["fieldPath"]),
+                    text(&body["lastTimestamp"]),
+                ));
+            }
+        }
+        told
+    };
+    let (init, main) = ("spec.initContainers{i}", "spec.containers{c}");
+    let event = |reason: &str, path: &str| (reason.into(), path.into(), "1970-01-01T00:00:00Z".to_owned());
+    let started = ["Pulled", "Created", "Started"];
+    assert_eq!(
+        told(false),
+        [started.map(|reason| event(reason, init)), started.map(|reason| event(reason, main))].concat()
+    );
+    assert_eq!(told(true), [event("Killing", main)]);
+}

@@ -53,7 +53,7 @@ pub(super) struct Shared {
     pub(super) connections: Arc<Connections>,
     pub(super) own: Own,
     /// What is registered of each group's nodes.
-    groups: Mutex<HashMap<String, NodeGroup>>,
+    groups: Mutex<HashMap<String, Arc<NodeGroup>>>,
     addresses: AtomicU32,
 }
 
@@ -336,20 +336,21 @@ impl Shared {
 
     /// Registers what is new and changes what has changed; returns what is to be deleted.
     pub(super) fn set_groups(&self, groups: &[NodeGroup]) -> Vec<String> {
-        let mut wanted: BTreeMap<String, &NodeGroup> = BTreeMap::new();
+        let mut wanted: BTreeMap<String, Arc<NodeGroup>> = BTreeMap::new();
         for group in groups {
-            wanted.extend(group.names(self.options.shard).map(|name| (name, group)));
+            let shared = Arc::new(group.clone());
+            wanted.extend(group.names(self.options.shard).map(|name| (name, shared.clone())));
         }
         let mut known = lock(&self.groups);
         let now = instants(&*self.clock).wall;
         for (name, group) in &wanted {
             let before = known.get(name);
-            if before == Some(*group) {
+            if before == Some(group) {
                 continue;
             }
             if !self.options.morph.kubelet {
                 self.start_proxy(&name.as_str().into());
-                known.insert(name.clone(), (*group).clone());
+                known.insert(name.clone(), group.clone());
                 continue;
             }
             if before.is_some() && self.keeper.has(name) {
@@ -362,7 +363,7 @@ impl Shared {
                 self.driver.tell(|fleet| fleet.add_node(&object));
                 self.keeper.register(object);
             }
-            known.insert(name.clone(), (*group).clone());
+            known.insert(name.clone(), group.clone());
         }
         let gone: Vec<String> = known.keys().filter(|name| !wanted.contains_key(*name)).cloned().collect();
         known.retain(|name, _| wanted.contains_key(name));
