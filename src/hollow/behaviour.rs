@@ -32,6 +32,11 @@ pub struct ContainerRun {
 }
 
 impl ContainerRun {
+    /// Whether it is more than a success at once.
+    pub(super) fn takes_time(self) -> bool {
+        !self.after.is_zero() || self.code(0) != 0
+    }
+
     /// The exit code of a run by the number of restarts before it.
     pub(super) fn code(self, restarts: u32) -> i32 {
         if restarts < self.failures { 1 } else { self.exit_code }

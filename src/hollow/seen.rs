@@ -167,6 +167,11 @@ impl SeenProbe {
 }
 
 impl SeenContainer {
+    /// Of an init container: whether it goes on running (KEP-753).
+    pub(super) fn is_sidecar(&self) -> bool {
+        self.restart_policy == "Always"
+    }
+
     /// From its start until its startup probe has succeeded.
     pub(super) fn started_after(&self) -> Duration {
         self.startup_probe.map_or(Duration::ZERO, SeenProbe::succeeds_after)

@@ -26,7 +26,7 @@ pub(in crate::hollow) struct Placement {
 impl Placement {
     pub(super) fn of(pod: &SeenPod) -> Placement {
         let affinity = pod.spec.affinity.as_ref().and_then(|affinity| affinity.node_affinity.as_ref());
-        let sidecars = pod.spec.init_containers.iter().filter(|c| c.restart_policy == "Always");
+        let sidecars = pod.spec.init_containers.iter().filter(|container| container.is_sidecar());
         let ports = sidecars.chain(&pod.spec.containers).flat_map(|container| &container.ports);
         Placement {
             ports: ports.filter(|port| port.of_host > 0).cloned().collect(),
@@ -60,7 +60,7 @@ fn requests(pod: &SeenPod) -> Amounts {
         let own = amounts(&container.resources.requests);
         let mut then = sidecars.clone();
         add(&mut then, &own);
-        if container.restart_policy == "Always" {
+        if container.is_sidecar() {
             add(&mut sidecars, &own);
         }
         for (name, amount) in then {

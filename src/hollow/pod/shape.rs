@@ -48,7 +48,7 @@ impl PodShape {
         let container = |(seen, is_init): (&SeenContainer, bool)| ContainerShape {
             name: seen.name.clone(),
             image: seen.image.clone(),
-            is_sidecar: is_init && seen.restart_policy == "Always",
+            is_sidecar: is_init && seen.is_sidecar(),
             restarts: Restarts::of(seen, is_init, policy),
             started_after: seen.started_after(),
             ready_after: seen.ready_after(),

@@ -68,19 +68,18 @@ impl Step<'_> {
             (
                 Stage::Initializing | Stage::Running,
                 PodInput::Due(Obligation::Exit { container, restarts }, wall),
-            ) => self.exit(usize::from(container), restarts, wall),
+            ) => self.exit(container, restarts, wall),
             (
                 Stage::Initializing | Stage::Running,
                 PodInput::Due(Obligation::Probe { container, restarts, probed }, wall),
-            ) => self.probe(usize::from(container), restarts, probed, wall),
+            ) => self.probe(container, restarts, probed, wall),
             (
                 Stage::Initializing | Stage::Running,
                 PodInput::Due(Obligation::Restart { container, restarts }, wall),
             ) => {
-                let n = usize::from(container);
-                let waits = |c: &Container| c.state == ContainerState::BackingOff && c.restarts == restarts;
-                if self.life.containers.get(n).is_some_and(waits) {
-                    self.restart(n, wall);
+                let waits = |c: &mut Container| c.state == ContainerState::BackingOff;
+                if self.run_of(container, restarts).is_some_and(waits) {
+                    self.restart(usize::from(container), wall);
                 }
             }
             (
@@ -102,6 +101,12 @@ impl Step<'_> {
             }
             _ => {}
         }
+    }
+
+    /// A container, if it was started again so many times: what was armed before another start is void.
+    fn run_of(&mut self, container: u16, restarts: u32) -> Option<&mut Container> {
+        let container = self.life.containers.get_mut(usize::from(container));
+        container.filter(|container| container.restarts == restarts)
     }
 
     fn arm(&mut self, obligation: Obligation, after: Duration) {
@@ -148,17 +153,15 @@ impl Step<'_> {
     fn initialize(&mut self, first: usize, wall: i64) {
         for n in first..self.shape.inits {
             self.start(n, wall);
-            let takes_time = if self.shape.containers[n].is_sidecar {
-                !self.life.containers[n].is_started()
-            } else {
-                !self.how.init.after.is_zero() || self.how.init.code(0) != 0
-            };
-            if takes_time {
+            let is_sidecar = self.shape.containers[n].is_sidecar;
+            let is_through =
+                if is_sidecar { self.life.containers[n].is_started() } else { !self.how.init.takes_time() };
+            if !is_through {
                 self.life.stage = Stage::Initializing;
                 self.effects.push(PodEffect::Report);
                 return;
             }
-            if !self.shape.containers[n].is_sidecar {
+            if !is_sidecar {
                 self.life.containers[n].stop(0, wall);
             }
         }
@@ -187,12 +190,12 @@ impl Step<'_> {
     }
 
     fn arm_probes(&mut self, n: usize) {
-        let (shape, container) = (&self.shape.containers[n], &mut self.life.containers[n]);
-        let restarts = container.restarts;
+        let shape = &self.shape.containers[n];
+        let restarts = self.life.containers[n].restarts;
         let probes = [(Probed::Started, shape.started_after), (Probed::Ready, shape.ready_after)];
         // One that comes at once with the next is seen with it.
         let seen = usize::from(shape.started_after == shape.ready_after);
-        container.probed = Probed::Nothing;
+        self.life.containers[n].probed = Probed::Nothing;
         for (probed, after) in probes.into_iter().skip(seen) {
             if after.is_zero() || !self.habits.probes_and_hooks {
                 self.life.containers[n].probed = probed;
@@ -202,15 +205,15 @@ impl Step<'_> {
         }
     }
 
-    fn probe(&mut self, n: usize, restarts: u32, probed: Probed, wall: i64) {
-        let Some(container) = self.life.containers.get_mut(n) else { return };
-        if !container.is_running() || container.restarts != restarts || container.probed >= probed {
+    fn probe(&mut self, n: u16, restarts: u32, probed: Probed, wall: i64) {
+        let Some(container) = self.run_of(n, restarts) else { return };
+        if !container.is_running() || container.probed >= probed {
             return;
         }
         let was_started = container.is_started();
         container.probed = probed;
         if self.life.stage == Stage::Initializing && !was_started {
-            self.initialize(n + 1, wall);
+            self.initialize(usize::from(n) + 1, wall);
         } else {
             self.effects.push(PodEffect::Report);
         }
@@ -221,7 +224,7 @@ impl Step<'_> {
         let run = if self.shape.containers[n].is_sidecar {
             None
         } else if is_init {
-            Some(self.how.init).filter(|run| !run.after.is_zero() || run.code(0) != 0)
+            Some(self.how.init).filter(|run| run.takes_time())
         } else {
             self.how.exit
         };
@@ -231,15 +234,13 @@ impl Step<'_> {
         }
     }
 
-    fn exit(&mut self, n: usize, restarts: u32, wall: i64) {
-        let Some(container) = self.life.containers.get_mut(n) else { return };
-        let ContainerState::Running(from) = container.state else { return };
-        if container.restarts != restarts {
-            return;
-        }
+    fn exit(&mut self, container: u16, restarts: u32, wall: i64) {
+        let n = usize::from(container);
         let is_init = n < self.shape.inits;
         let run = if is_init { self.how.init } else { self.how.exit.unwrap_or_default() };
         let code = run.code(restarts);
+        let Some(container) = self.run_of(container, restarts) else { return };
+        let ContainerState::Running(from) = container.state else { return };
         container.stop(code, wall);
         match self.shape.containers[n].restarts.after(code) {
             AfterExit::RestartsAll => self.restart_all(wall),
